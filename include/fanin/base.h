@@ -121,6 +121,17 @@ FANIN_API void fanin_parallel_set(fanin_parallel_fn fn, void *ctx);
 FANIN_API void fanin_threads_set(unsigned threads);
 FANIN_API unsigned fanin_threads(void);
 
+/* ---- processor ------------------------------------------------------------------------- */
+
+/* Levels of instruction sets that kernels come in. AVX2 includes FMA; AVX512 is F, BW, DQ, VL. */
+#define FANIN_CPU_REF    0
+#define FANIN_CPU_AVX2   1
+#define FANIN_CPU_AVX512 2
+
+/* The highest level that this processor and system offer, capped by the environment variable
+ * FANIN_CPU=ref|avx2|avx512 (anything else caps nothing). Read once, at the first call. */
+FANIN_API int fanin_cpu_level(void);
+
 /* ---- long work ------------------------------------------------------------------------- */
 
 /* Asks running work to stop: loops that take long look at the flag and return

@@ -151,3 +151,11 @@ TEST(small_floats_round_to_nearest_even) {
     assert_ok(fanin_convert_from_f32(&big, 1, FANIN_F8_E4M3, &code));
     assert_int_equal(code, 0x7f);
 }
+
+TEST(processor_level_is_known) {
+    int level = fanin_cpu_level();
+    assert_true(level >= FANIN_CPU_REF && level <= FANIN_CPU_AVX512);
+    assert_int_equal(fanin_cpu_level(), level);
+    const char *env = getenv("FANIN_CPU");
+    if (env && strcmp(env, "ref") == 0) assert_int_equal(level, FANIN_CPU_REF);
+}

@@ -145,6 +145,9 @@ typedef struct fanin_progress {
     void *ctx;
 } fanin_progress;
 
+/* Most axes that a tensor may have anywhere in fanin. */
+enum { FANIN_MAX_RANK = 8 };
+
 /* ---- element types --------------------------------------------------------------------- */
 
 /* Names as in safetensors; `onnx` is TensorProto.DataType (0: it has none). */

@@ -1,0 +1,92 @@
+/* fanin/engine.h - plan a graph once, run it many times, forward and backward.
+ *
+ * A program is a graph bound to shapes, a precision and a loss: its operators are lowered to
+ * primitives, gradients are appended as primitives, memory is planned, then every run fills the
+ * same buffers. Weights live inside the program; so do their gradients.
+ *
+ *     fanin_program_options o = {.batch = 10, .loss = "cross_entropy", .gradients = true};
+ *     fanin_program *p;
+ *     fanin_program_create(graph, &o, &p, &err);
+ *     fanin_buffer w = fanin_program_weight(p, 0);            // fill w.data
+ *     // fill fanin_program_input(p, 0).data and fanin_program_target(p).data
+ *     fanin_program_run(p, &err);
+ *     printf("%g\n", fanin_program_loss(p));
+ */
+#ifndef FANIN_ENGINE_H
+#define FANIN_ENGINE_H
+
+#include <fanin/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fanin_program fanin_program;
+
+typedef struct fanin_program_options {
+    int64_t batch; /* replaces symbolic leading dims; 0: 1 */
+    fanin_dtype
+        dtype; /* FANIN_F32 (default when 0) or FANIN_F64: the reference kernels throughout */
+    bool eval; /* false: training mode (batch statistics, dropout active) */
+    const char *loss; /* NULL: no loss; "cross_entropy" (classes on the last axis, integer targets,
+                           mean over all other positions), "mse" (mean over all elements) */
+    bool gradients;   /* of the loss with respect to every floating weight */
+    bool input_gradients;
+    bool reference;   /* plain kernels only: the oracle of the fast ones */
+    bool keep_values; /* keep every value of the graph readable after a run (probes) */
+    const int64_t
+        *input_dims[8]; /* NULL, or the full dims of input i (for symbolic dims other than batch) */
+    uint64_t seed;      /* of dropout masks */
+} fanin_program_options;
+
+/* A view into the program's memory; lives until the program is destroyed. Row-major, of the
+ * program's dtype unless said (I64 for integer tensors). */
+typedef struct fanin_buffer {
+    void *data; /* NULL: there is none */
+    size_t count;
+    fanin_dtype dtype;
+    int rank;
+    int64_t dims[FANIN_MAX_RANK];
+} fanin_buffer;
+
+/* Errors: UNSUPPORTED names node, operator and opset; SHAPE names node and shapes; NOMEM, BACKEND.
+ * The graph must outlive the program. */
+FANIN_API fanin_status fanin_program_create(const fanin_graph *graph,
+                                            const fanin_program_options *options,
+                                            fanin_program **program, fanin_err *err);
+FANIN_API void fanin_program_destroy(fanin_program *program);
+
+/* Weights: the floating initialisers that the graph's outputs depend on, in file order. Values that
+ * the file holds are copied in at creation, others start as 0 and count as absent. */
+FANIN_API int fanin_program_weight_count(const fanin_program *program);
+FANIN_API const char *fanin_program_weight_name(const fanin_program *program, int i);
+FANIN_API int fanin_program_weight_value(const fanin_program *program,
+                                         int i); /* index in the graph */
+FANIN_API fanin_buffer fanin_program_weight(const fanin_program *program, int i);
+FANIN_API fanin_buffer fanin_program_gradient(const fanin_program *program, int i); /* data NULL for
+    what gets no gradient: running statistics, constants */
+FANIN_API bool fanin_program_weight_present(const fanin_program *program, int i);
+/* Running statistics (and other weights that training updates without gradients) after a run in
+ * training mode: new value of weight i, data NULL if it is not one. */
+FANIN_API fanin_buffer fanin_program_statistic(const fanin_program *program, int i);
+
+FANIN_API int fanin_program_input_count(const fanin_program *program);
+FANIN_API fanin_buffer fanin_program_input(const fanin_program *program, int i);
+FANIN_API fanin_buffer fanin_program_input_gradient(const fanin_program *program, int i);
+FANIN_API fanin_buffer fanin_program_target(const fanin_program *program);
+FANIN_API fanin_buffer fanin_program_output(const fanin_program *program, int i);
+/* Any value of the graph by index (options.keep_values), and d loss / d value. */
+FANIN_API fanin_buffer fanin_program_value(const fanin_program *program, int value);
+FANIN_API fanin_buffer fanin_program_value_gradient(const fanin_program *program, int value);
+
+/* One pass: forward, and backward where gradients were asked for. Same bits for the same buffers
+ * and thread count. NUMERIC is never returned: look at the loss. */
+FANIN_API fanin_status fanin_program_run(fanin_program *program, fanin_err *err);
+FANIN_API double fanin_program_loss(const fanin_program *program);
+/* Bytes planned for activations and gradients, and for weights. */
+FANIN_API size_t fanin_program_memory(const fanin_program *program);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,145 @@
+/* fanin/graph.h - a network as data: named values, nodes, attributes.
+ *
+ * The operators are ONNX's (names, attributes, semantics), whether the graph was read from a file or
+ * built here; exporters' graphs, built-ins and gradients therefore pass through the same code.
+ * A graph is immutable once finished; it owns everything its pointers reach, except the payload of
+ * initialisers read from a file, which stays mapped until the graph is destroyed.
+ *
+ *     fanin_graph *g;
+ *     fanin_err err = {0};
+ *     if (fanin_graph_builtin("resnet:20,norm=batch", &g, &err) != FANIN_OK) ...
+ *     for (int i = 0; i < g->value_count; i++)
+ *         if (g->values[i].flags & FANIN_VALUE_INITIALIZER) puts(g->values[i].name);
+ *     fanin_graph_destroy(g);
+ */
+#ifndef FANIN_GRAPH_H
+#define FANIN_GRAPH_H
+
+#include <fanin/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum fanin_value_flag {
+    FANIN_VALUE_INPUT = 1,       /* fed by the caller */
+    FANIN_VALUE_OUTPUT = 2,      /* a result of the graph */
+    FANIN_VALUE_INITIALIZER = 4, /* weights, running statistics, constants of the graph */
+    FANIN_VALUE_CONSTANT = 8     /* made by a Constant node: never a weight */
+};
+
+/* A tensor that flows or is stored. Row-major. */
+typedef struct fanin_value {
+    const char *name;
+    fanin_dtype dtype;                     /* FANIN_DTYPE_NONE: not known */
+    int rank;                              /* -1: not known */
+    int64_t dims[FANIN_MAX_RANK];          /* -1: symbolic or not known */
+    const char *dim_names[FANIN_MAX_RANK]; /* NULL, or the symbol of a symbolic dim */
+    int producer;                          /* node that makes it; -1: input or initialiser */
+    unsigned flags;
+    const void
+        *data;   /* initialiser's payload, little-endian, packed, maybe misaligned; NULL: absent */
+    size_t size; /* bytes of data */
+} fanin_value;
+
+typedef enum fanin_attr_type {
+    FANIN_ATTR_INT = 1,
+    FANIN_ATTR_FLOAT,
+    FANIN_ATTR_STRING,
+    FANIN_ATTR_INTS,
+    FANIN_ATTR_FLOATS,
+    FANIN_ATTR_TENSOR /* `tensor`: dtype, dims, data as in an initialiser */
+} fanin_attr_type;
+
+typedef struct fanin_attr {
+    const char *name;
+    fanin_attr_type type;
+    int64_t i;
+    double f;
+    const char *s;
+    size_t count; /* of ints or floats */
+    const int64_t *ints;
+    const double *floats;
+    const fanin_value *tensor;
+} fanin_attr;
+
+typedef struct fanin_node {
+    const char *name;   /* may be "" */
+    const char *op;     /* "Conv" */
+    const char *domain; /* "" for ONNX's own */
+    int input_count, output_count, attr_count;
+    const int *inputs; /* value indices; -1: optional input left out */
+    const int *outputs;
+    const fanin_attr *attrs;
+} fanin_node;
+
+typedef struct fanin_graph {
+    const char *name;     /* as the caller named the model */
+    const char *producer; /* "pytorch" ..., "" if unknown; "fanin" for built-ins */
+    int opset;            /* of ONNX's own domain */
+    int value_count, node_count, input_count, output_count;
+    fanin_value *values;
+    fanin_node *nodes; /* in an order in which each node follows what it reads */
+    const int *inputs; /* without initialisers */
+    const int *outputs;
+    const char *
+        notes; /* what the reader noticed ("exported for inference, ..."), one a line; "" if nothing */
+    void *owner; /* arena and maps */
+} fanin_graph;
+
+/* Destroys graph and unmaps files; NULL is fine. */
+FANIN_API void fanin_graph_destroy(fanin_graph *graph);
+
+/* Index of the value called `name`, or -1. Hashed. */
+FANIN_API int fanin_graph_find(const fanin_graph *graph, const char *name);
+/* The attribute, or NULL. */
+FANIN_API const fanin_attr *fanin_node_attr(const fanin_node *node, const char *name);
+FANIN_API int64_t fanin_node_attr_int(const fanin_node *node, const char *name, int64_t otherwise);
+FANIN_API double fanin_node_attr_float(const fanin_node *node, const char *name, double otherwise);
+FANIN_API const char *fanin_node_attr_string(const fanin_node *node, const char *name,
+                                             const char *otherwise);
+
+/* ---- built-in networks ----------------------------------------------------------------------- */
+
+/* "mlp:784-1000x5-10,act=tanh", "lenet5", "vgg:11", "resnet:20", "tensor:w=64x3x7x7" ... (interface.md,
+ * MODEL): tensors named `<layer>.weight`, `<layer>.bias` in module order, torch's layout.
+ * Errors: NOTFOUND no such model, ARG a bad option (the sentence shows the grammar). */
+FANIN_API fanin_status fanin_graph_builtin(const char *text, fanin_graph **graph, fanin_err *err);
+
+/* The table behind it, for lists and help. */
+typedef struct fanin_builtin_info {
+    const char *name, *grammar, *about;
+} fanin_builtin_info;
+FANIN_API int fanin_builtin_count(void);
+FANIN_API fanin_builtin_info fanin_builtin_at(int i);
+
+/* ---- building -------------------------------------------------------------------------------- */
+
+/* Collects values and nodes, then becomes a graph. After a failure the builder stays failed and
+ * _finish reports it, so that a chain of calls is checked once. Value functions return an index, or
+ * -1 after a failure; names must be unique, NULL or "" makes one up. */
+typedef struct fanin_graph_builder fanin_graph_builder;
+
+FANIN_API fanin_status fanin_graph_builder_create(const char *name, int opset,
+                                                  fanin_graph_builder **builder);
+FANIN_API void fanin_graph_builder_destroy(fanin_graph_builder *builder);
+FANIN_API int fanin_graph_input(fanin_graph_builder *b, const char *name, fanin_dtype dtype,
+                                int rank, const int64_t *dims);
+/* A weight without values yet (data NULL), or with values that are copied. */
+FANIN_API int fanin_graph_initializer(fanin_graph_builder *b, const char *name, fanin_dtype dtype,
+                                      int rank, const int64_t *dims, const void *data);
+/* Attributes are copied. `inputs` holds value indices, -1 for one left out. Makes `output_count`
+ * values and returns the index of the first; the others follow it. */
+FANIN_API int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name,
+                               const int *inputs, int input_count, const fanin_attr *attrs,
+                               int attr_count, int output_count);
+FANIN_API void fanin_graph_output(fanin_graph_builder *b, int value, const char *name);
+/* Sorts and validates: FORMAT for a cycle, an undefined or doubly defined value. The builder is
+ * consumed in every case. */
+FANIN_API fanin_status fanin_graph_builder_finish(fanin_graph_builder *builder, fanin_graph **graph,
+                                                  fanin_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -25,7 +25,8 @@ enum fanin_value_flag {
     FANIN_VALUE_INPUT = 1,       /* fed by the caller */
     FANIN_VALUE_OUTPUT = 2,      /* a result of the graph */
     FANIN_VALUE_INITIALIZER = 4, /* weights, running statistics, constants of the graph */
-    FANIN_VALUE_CONSTANT = 8     /* made by a Constant node: never a weight */
+    FANIN_VALUE_CONSTANT = 8     /* made by a Constant node: never a weight, never INITIALIZER;
+                                    has data and no producer */
 };
 
 /* A tensor that flows or is stored. Row-major. */
@@ -48,7 +49,8 @@ typedef enum fanin_attr_type {
     FANIN_ATTR_STRING,
     FANIN_ATTR_INTS,
     FANIN_ATTR_FLOATS,
-    FANIN_ATTR_TENSOR /* `tensor`: dtype, dims, data as in an initialiser */
+    FANIN_ATTR_TENSOR, /* `tensor`: dtype, dims, data as in an initialiser */
+    FANIN_ATTR_STRINGS
 } fanin_attr_type;
 
 typedef struct fanin_attr {
@@ -57,10 +59,11 @@ typedef struct fanin_attr {
     int64_t i;
     double f;
     const char *s;
-    size_t count; /* of ints or floats */
+    size_t count; /* of ints, floats or strings */
     const int64_t *ints;
     const double *floats;
     const fanin_value *tensor;
+    const char *const *strings;
 } fanin_attr;
 
 typedef struct fanin_node {

@@ -1,0 +1,21 @@
+/* builder.h - the builder's struct, for builder.c and finish.c. */
+#ifndef FANIN_SRC_BUILDER_H
+#define FANIN_SRC_BUILDER_H
+
+#include "graph/graph.h"
+
+struct fanin_graph_builder {
+    fanin__graph_owner *owner;
+    const char *name, *producer; /* in the arena */
+    int opset;
+    int value_count, value_capacity, node_count, node_capacity;
+    int input_count, input_capacity, output_count, output_capacity;
+    int made_up; /* numbers behind made-up names */
+    fanin_value *values;
+    fanin_node *nodes;
+    int *inputs, *outputs;
+    fanin__text notes;
+    fanin_err err; /* the first failure */
+};
+
+#endif

@@ -132,7 +132,9 @@ FANIN_API int fanin_graph_input(fanin_graph_builder *b, const char *name, fanin_
 FANIN_API int fanin_graph_initializer(fanin_graph_builder *b, const char *name, fanin_dtype dtype,
                                       int rank, const int64_t *dims, const void *data);
 /* Attributes are copied. `inputs` holds value indices, -1 for one left out. Makes `output_count`
- * values and returns the index of the first; the others follow it. */
+ * values and returns the index of the first; the others follow it. `op` is an operator of ONNX,
+ * or "domain:Op" for another domain's: "fanin:Activation" is one activation that ONNX has no
+ * operator for, with a string attribute `name` ("gelu", "silu:1.5") or `formula` (of x). */
 FANIN_API int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name,
                                const int *inputs, int input_count, const fanin_attr *attrs,
                                int attr_count, int output_count);

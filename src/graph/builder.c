@@ -224,7 +224,9 @@ int fanin_graph_input(fanin_graph_builder *b, const char *name, fanin_dtype dtyp
                       const int64_t *dims) {
     int value = name && name[0] ? fanin__graph_reference(b, name) : new_unique(b, "input");
     fanin__graph_define_input(b, value);
-    fanin__graph_set_type(b, value, dtype, rank, dims, NULL);
+    const char *symbols[FANIN_MAX_RANK] = {0}; /* an unknown first axis is the batch */
+    if (rank > 0 && dims[0] < 0) symbols[0] = "N";
+    fanin__graph_set_type(b, value, dtype, rank, dims, symbols);
     return failed(b) ? -1 : value;
 }
 
@@ -336,6 +338,12 @@ int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name, c
         fanin__graph_fail(b, FANIN_LIMIT, "node '%s' makes %d values, expected at most %d", op,
                           output_count, (int)FANIN_COUNT(outputs));
     if (failed(b)) return -1;
+    char domain[32] = "";
+    const char *colon = strchr(op, ':'); /* "fanin:Activation" */
+    if (colon && (size_t)(colon - op) < sizeof domain) {
+        memcpy(domain, op, (size_t)(colon - op));
+        op = colon + 1;
+    }
     const char *stem = name && name[0] ? name : op;
     for (int i = 0; i < output_count; i++) {
         fanin__text text = {0};
@@ -347,7 +355,7 @@ int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name, c
         fanin__text_fini(&text);
         if (failed(b)) return -1;
     }
-    fanin__graph_define_node(b, op, "", name ? name : "", inputs, input_count, outputs,
+    fanin__graph_define_node(b, op, domain, name ? name : "", inputs, input_count, outputs,
                              output_count, attrs, attr_count);
     return failed(b) ? -1 : outputs[0];
 }

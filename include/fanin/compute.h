@@ -1,0 +1,45 @@
+/* fanin/compute.h - what the dense kernels of this build run on, for `fanin doctor` and records of
+ * measurements. The kernels themselves are private.
+ */
+#ifndef FANIN_COMPUTE_H
+#define FANIN_COMPUTE_H
+
+#include <fanin/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One slot of the kernel table and the variant that it resolved to ("ref", "avx2", "avx512").
+ * Static storage. */
+typedef struct fanin_compute_slot_info {
+    const char *name;    /* "binary", "gemm", "update adam" ... */
+    const char *variant; /* what runs */
+    const char *reason;  /* why no wider one does; "" if it is the widest built */
+} fanin_compute_slot_info;
+
+FANIN_API int fanin_compute_slot_count(void);
+/* i outside [0, count) gives empty strings. */
+FANIN_API fanin_compute_slot_info fanin_compute_slot(int i);
+
+/* The rest is in libfanin-net. */
+
+typedef struct fanin_compute_backend_info {
+    char library[48]; /* "oneDNN 2.6.3" */
+    char isa[32];     /* the widest set that oneDNN may use here, "avx512_core_bf16" */
+    unsigned threads; /* that a plan created now would use */
+    char runtime[96]; /* thread runtime and how idle threads wait, "OpenMP, passive" */
+} fanin_compute_backend_info;
+
+FANIN_API fanin_compute_backend_info fanin_compute_backend(void);
+
+/* Makes fanin_parallel_for run on OpenMP, so that a process has one pool of threads (oneDNN uses
+ * OpenMP too). Call once at the start of a program, after OMP_WAIT_POLICY=passive is in the
+ * environment: libgomp reads it when it is loaded, so a program sets it and executes itself again,
+ * or its caller sets it. Never fork afterwards: libgomp hangs in the child. */
+FANIN_API void fanin_compute_use_openmp(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

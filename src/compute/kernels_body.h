@@ -1,0 +1,358 @@
+/* kernels_body.h - the kernels of one instruction set, included once by each kernels_<set>.c, which
+ * defines VARIANT. Plain loops that gcc and clang turn into vectors of whatever the file's flags
+ * allow. Nothing here is reordered by the compiler (no -ffast-math) and nothing is fused
+ * (-ffp-contract=off), so every variant gives the same bits; reductions keep LANES chains
+ * themselves, which is what makes them fast without letting the compiler choose an order. */
+#include <math.h>
+#include <string.h>
+
+#include "compute/compute.h"
+#include "compute/variants.h"
+
+#define PASTE2(a, b) a##b
+#define PASTE(a, b)  PASTE2(a, b)
+#define TEXT2(a)     #a
+#define TEXT(a)      TEXT2(a)
+#define RESTRICT     __restrict__
+
+enum { LANES = 16 };
+
+static inline float from_bits(uint32_t u) {
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+static inline uint32_t to_bits(float f) {
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+/* exp: x = n log 2 + r with log 2 in two parts (the first has 9 bits, so n times it is exact), a
+ * degree-7 polynomial on |r| <= log(2)/2 (S. Moshier, Cephes expf), 2^n in two factors so that
+ * neither overflows before the product does. */
+static inline float exp_one(float x) {
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    float c = x < -104.0f ? -104.0f : x;
+    c = c > 89.0f ? 89.0f : c;
+    float t = c * 1.44269504088896341f + magic;
+    uint32_t n = to_bits(t) - to_bits(magic);
+    float fn = t - magic;
+    float r = (c - fn * 0.693359375f) - fn * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = (p * (r * r) + r) + 1.0f;
+    uint32_t half = (uint32_t)((int32_t)n >> 1);
+    return p * from_bits((half + 127u) << 23) * from_bits((n - half + 127u) << 23);
+}
+
+/* log: x = 2^e m with m in [sqrt(1/2), sqrt 2), log(1 + (m - 1)) by Cephes logf's polynomial. */
+static inline float log_one(float x) {
+    float big = x < 1.17549435e-38f ? 8388608.0f : 1.0f; /* denormals are lifted by 2^23 */
+    uint32_t u = to_bits(x * big);
+    float e = (float)(int32_t)((u >> 23) - 126u) - (x < 1.17549435e-38f ? 23.0f : 0.0f);
+    float m = from_bits((u & 0x007fffffu) | 0x3f000000u); /* [1/2, 1) */
+    float low = m < 0.707106781186547524f ? 1.0f : 0.0f;
+    e = e - low;
+    float f = (m + m * low) - 1.0f;
+    float z = f * f;
+    float p = 7.0376836292e-2f;
+    p = p * f + -1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f + -1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f + -1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f + -2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    float y = p * f * z;
+    y = y + e * -2.12194440e-4f;
+    y = y - 0.5f * z;
+    y = (f + y) + e * 0.693359375f;
+    y = x < INFINITY ? y : x; /* infinity and NaN stay */
+    y = x == 0.0f ? -INFINITY : y;
+    return x < 0.0f ? NAN : y;
+}
+
+/* ---- elementwise ----------------------------------------------------------------------- */
+
+#define OP_ADD(a, b)     ((a) + (b))
+#define OP_SUB(a, b)     ((a) - (b))
+#define OP_MUL(a, b)     ((a) * (b))
+#define OP_DIV(a, b)     ((a) / (b))
+#define OP_MIN(a, b)     ((((a) < (b)) | ((a) != (a))) ? (a) : (b))
+#define OP_MAX(a, b)     ((((a) > (b)) | ((a) != (a))) ? (a) : (b))
+#define OP_GREATER(a, b) ((a) > (b) ? 1.0f : 0.0f)
+#define OP_LESS(a, b)    ((a) < (b) ? 1.0f : 0.0f)
+#define OP_EQUAL(a, b)   ((a) == (b) ? 1.0f : 0.0f)
+
+#define BINARY_KERNEL(id, name) \
+    static void name##_vv(size_t n, const float *a, const float *b, float *out) { \
+        for (size_t i = 0; i < n; i++) out[i] = OP_##id(a[i], b[i]); \
+    } \
+    static void name##_vs(size_t n, const float *a, const float *b, float *out) { \
+        float s = n ? b[0] : 0; \
+        for (size_t i = 0; i < n; i++) out[i] = OP_##id(a[i], s); \
+    } \
+    static void name##_sv(size_t n, const float *a, const float *b, float *out) { \
+        float s = n ? a[0] : 0; \
+        for (size_t i = 0; i < n; i++) out[i] = OP_##id(s, b[i]); \
+    }
+FANIN__BINARY_MAP(BINARY_KERNEL)
+
+#define OP_NEG(a)        (-(a))
+#define OP_ABS(a)        fabsf(a)
+#define OP_SQRT(a)       sqrtf(a)
+#define OP_RECIPROCAL(a) (1.0f / (a))
+#define OP_SQUARE(a)     ((a) * (a))
+#define OP_SIGN(a)       ((a) > 0.0f ? 1.0f : (a) < 0.0f ? -1.0f : (a))
+#define OP_EXP(a)        exp_one(a)
+#define OP_LOG(a)        log_one(a)
+
+#define UNARY_KERNEL(id, name) \
+    static void name##_v(size_t n, const float *a, float *out) { \
+        for (size_t i = 0; i < n; i++) { \
+            float x = a[i]; \
+            out[i] = OP_##id(x); \
+        } \
+    }
+FANIN__UNARY_MAP(UNARY_KERNEL)
+
+static void axpby(size_t n, float a, const float *RESTRICT x, float b, float *RESTRICT y) {
+    if (b == 0) {
+        for (size_t i = 0; i < n; i++) y[i] = a * x[i];
+    } else if (b == 1) {
+        for (size_t i = 0; i < n; i++) y[i] = a * x[i] + y[i];
+    } else {
+        for (size_t i = 0; i < n; i++) y[i] = a * x[i] + b * y[i];
+    }
+}
+
+/* ---- reductions: LANES chains, then a tree; the tail goes to the first lanes ------------- */
+
+static double lanes_sum(double *lane) {
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int j = 0; j < width; j++) lane[j] += lane[j + width];
+    return lane[0];
+}
+
+static void moments(size_t n, const float *x, double shift, double sums[2]) {
+    double s1[LANES] = {0}, s2[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int j = 0; j < LANES; j++) s1[j] += (double)x[i + (size_t)j];
+        for (int j = 0; j < LANES; j++) {
+            double d = (double)x[i + (size_t)j] - shift;
+            s2[j] += d * d;
+        }
+    }
+    for (size_t j = 0; i + j < n; j++) {
+        double d = (double)x[i + j] - shift;
+        s1[j] += (double)x[i + j];
+        s2[j] += d * d;
+    }
+    sums[0] = lanes_sum(s1);
+    sums[1] = lanes_sum(s2);
+}
+
+static double dot(size_t n, const float *a, const float *b) {
+    double s[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) s[j] += (double)a[i + (size_t)j] * (double)b[i + (size_t)j];
+    for (size_t j = 0; i + j < n; j++) s[j] += (double)a[i + j] * (double)b[i + j];
+    return lanes_sum(s);
+}
+
+static float max(size_t n, const float *x) {
+    float m[LANES];
+    for (int j = 0; j < LANES; j++) m[j] = -INFINITY;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) m[j] = OP_MAX(x[i + (size_t)j], m[j]);
+    for (size_t j = 0; i + j < n; j++) m[j] = OP_MAX(x[i + j], m[j]);
+    float most = m[0];
+    for (int j = 1; j < LANES; j++) most = OP_MAX(m[j], most);
+    return most;
+}
+
+static void add_to_double(size_t n, const float *RESTRICT x, double *RESTRICT sum) {
+    for (size_t i = 0; i < n; i++) sum[i] += (double)x[i];
+}
+
+static void add_product_to_double(size_t n, const float *RESTRICT a, const float *RESTRICT b,
+                                  double *RESTRICT sum) {
+    for (size_t i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
+}
+
+static double exp_sum(size_t n, const float *x, float shift, float *out) {
+    double s[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        float e[LANES];
+        for (int j = 0; j < LANES; j++) e[j] = exp_one(x[i + (size_t)j] - shift);
+        for (int j = 0; j < LANES; j++) s[j] += (double)e[j];
+        memcpy(out + i, e, sizeof e);
+    }
+    for (size_t j = 0; i + j < n; j++) {
+        float e = exp_one(x[i + j] - shift);
+        s[j] += (double)e;
+        out[i + j] = e;
+    }
+    return lanes_sum(s);
+}
+
+/* ---- transpose: 16 x 16 tiles, so that both sides use whole cache lines ------------------ */
+
+static void transpose_tile(const float *RESTRICT in, size_t in_row, float *RESTRICT out,
+                           size_t out_row) {
+    float tile[16][16];
+    for (size_t r = 0; r < 16; r++) memcpy(tile[r], in + r * in_row, sizeof tile[r]);
+    for (size_t c = 0; c < 16; c++)
+        for (size_t r = 0; r < 16; r++) out[c * out_row + r] = tile[r][c];
+}
+
+static void transpose(size_t rows, size_t cols, const float *in, size_t in_row, float *out,
+                      size_t out_row) {
+    for (size_t r0 = 0; r0 < rows; r0 += 16) {
+        size_t r1 = rows - r0 < 16 ? rows : r0 + 16;
+        for (size_t c0 = 0; c0 < cols; c0 += 16) {
+            size_t c1 = cols - c0 < 16 ? cols : c0 + 16;
+            if (r1 - r0 == 16 && c1 - c0 == 16) {
+                transpose_tile(in + r0 * in_row + c0, in_row, out + c0 * out_row + r0, out_row);
+                continue;
+            }
+            for (size_t c = c0; c < c1; c++)
+                for (size_t r = r0; r < r1; r++) out[c * out_row + r] = in[r * in_row + c];
+        }
+    }
+}
+
+/* ---- optimisers ------------------------------------------------------------------------ */
+
+/* In the first step buf is 0 and one_minus_dampening 1, which gives buf = d exactly. */
+static void update_sgd(size_t n, const fanin__update_scalars *s, const float *RESTRICT g,
+                       float *RESTRICT w, float *RESTRICT buf, float *s1, float *s2) {
+    (void)s1, (void)s2;
+    const float lr = s->lr, decay = s->decay, mu = s->momentum, keep = s->one_minus_dampening;
+    if (mu == 0) {
+        for (size_t i = 0; i < n; i++) w[i] = w[i] - lr * (g[i] + decay * w[i]);
+    } else if (s->nesterov) {
+        for (size_t i = 0; i < n; i++) {
+            float d = g[i] + decay * w[i];
+            float b = mu * buf[i] + keep * d;
+            buf[i] = b;
+            w[i] = w[i] - lr * (d + mu * b);
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            float b = mu * buf[i] + keep * (g[i] + decay * w[i]);
+            buf[i] = b;
+            w[i] = w[i] - lr * b;
+        }
+    }
+}
+
+static void update_adam(size_t n, const fanin__update_scalars *s, const float *RESTRICT g,
+                        float *RESTRICT w, float *RESTRICT m, float *RESTRICT v, float *s2) {
+    (void)s2;
+    const float decay = s->decay, b1 = s->beta1, b2 = s->beta2, n1 = s->one_minus_beta1,
+                n2 = s->one_minus_beta2, step = s->step_size, rc2 = s->inverse_sqrt_correction2,
+                eps = s->eps, shrink = s->shrink;
+    for (size_t i = 0; i < n; i++) {
+        float p = w[i] * shrink;
+        float d = g[i] + decay * p;
+        float mi = b1 * m[i] + n1 * d;
+        float vi = b2 * v[i] + n2 * (d * d);
+        m[i] = mi;
+        v[i] = vi;
+        w[i] = p - step * (mi / (sqrtf(vi) * rc2 + eps));
+    }
+}
+
+/* The scalars tell the two apart: Adam has shrink 1, AdamW decay 0. */
+static void update_adamw(size_t n, const fanin__update_scalars *s, const float *g, float *w,
+                         float *m, float *v, float *s2) {
+    update_adam(n, s, g, w, m, v, s2);
+}
+
+static void update_rmsprop(size_t n, const fanin__update_scalars *s, const float *RESTRICT g,
+                           float *RESTRICT w, float *RESTRICT square, float *RESTRICT buf,
+                           float *RESTRICT mean) {
+    const float lr = s->lr, decay = s->decay, alpha = s->beta2, rest = s->one_minus_beta2,
+                mu = s->momentum, eps = s->eps;
+    enum { PIECE = 256 };
+    float step[PIECE];
+    for (size_t i0 = 0; i0 < n; i0 += PIECE) {
+        size_t count = n - i0 < PIECE ? n - i0 : PIECE;
+        float *RESTRICT p = w + i0;
+        if (s->centered) {
+            for (size_t i = 0; i < count; i++) {
+                float d = g[i0 + i] + decay * p[i];
+                float q = alpha * square[i0 + i] + rest * (d * d);
+                float a = alpha * mean[i0 + i] + rest * d;
+                square[i0 + i] = q;
+                mean[i0 + i] = a;
+                step[i] = d / (sqrtf(q - a * a) + eps);
+            }
+        } else {
+            for (size_t i = 0; i < count; i++) {
+                float d = g[i0 + i] + decay * p[i];
+                float q = alpha * square[i0 + i] + rest * (d * d);
+                square[i0 + i] = q;
+                step[i] = d / (sqrtf(q) + eps);
+            }
+        }
+        if (mu > 0) {
+            for (size_t i = 0; i < count; i++) {
+                float b = mu * buf[i0 + i] + step[i];
+                buf[i0 + i] = b;
+                p[i] = p[i] - lr * b;
+            }
+        } else {
+            for (size_t i = 0; i < count; i++) p[i] = p[i] - lr * step[i];
+        }
+    }
+}
+
+static void update_adagrad(size_t n, const fanin__update_scalars *s, const float *RESTRICT g,
+                           float *RESTRICT w, float *RESTRICT sum, float *s1, float *s2) {
+    (void)s1, (void)s2;
+    const float lr = s->lr, decay = s->decay, eps = s->eps;
+    for (size_t i = 0; i < n; i++) {
+        float d = g[i] + decay * w[i];
+        float q = sum[i] + d * d;
+        sum[i] = q;
+        w[i] = w[i] - lr * (d / (sqrtf(q) + eps));
+    }
+}
+
+/* ---- the table ------------------------------------------------------------------------- */
+
+static const fanin__kernels table = {
+    .name = TEXT(VARIANT),
+#define BINARY_ROW(id, name) \
+    [FANIN__BINARY_##id] = { \
+        [FANIN__FORM_VV] = name##_vv, [FANIN__FORM_VS] = name##_vs, [FANIN__FORM_SV] = name##_sv},
+    .binary = {FANIN__BINARY_MAP(BINARY_ROW)},
+#define UNARY_ROW(id, name) [FANIN__UNARY_##id] = name##_v,
+    .unary = {FANIN__UNARY_MAP(UNARY_ROW)},
+    .axpby = axpby,
+    .moments = moments,
+    .dot = dot,
+    .max = max,
+    .add_to_double = add_to_double,
+    .add_product_to_double = add_product_to_double,
+    .exp_sum = exp_sum,
+    .transpose = transpose,
+#define UPDATE_ROW(id, name, states) [FANIN__UPDATE_##id] = update_##name,
+    .update = {FANIN__UPDATE_MAP(UPDATE_ROW)},
+    .gemm = PASTE(fanin__gemm_, VARIANT),
+};
+
+const fanin__kernels *PASTE(fanin__kernels_, VARIANT)(void) { return &table; }

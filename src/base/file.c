@@ -36,7 +36,7 @@ static fanin_status map_fd(int fd, const char *name, fanin__map *map, fanin_err 
 
 fanin_status fanin__map_open(const char *path, fanin__map *map, fanin_err *err) {
     *map = (fanin__map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return fanin_err_set(err, errno == ENOENT ? FANIN_NOTFOUND : FANIN_IO, "%s: %s", path,
                              strerror(errno));
@@ -59,7 +59,8 @@ static int open_beneath_by_hand(int dir, const char *name) {
         }
         memcpy(part, name, n);
         part[n] = '\0';
-        int next = openat(at, part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | (last ? 0 : O_DIRECTORY));
+        int next = openat(
+            at, part, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | (last ? 0 : O_DIRECTORY));
         close(at);
         if (next < 0 || last) return next;
         at = next;
@@ -74,7 +75,7 @@ fanin_status fanin__map_open_beneath(const char *dir, const char *name, fanin__m
     int root = open(dir[0] ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) return fanin_err_set(err, FANIN_IO, "%s: %s", dir, strerror(errno));
     struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC,
+        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, /* a FIFO would block */
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
     int fd = (int)syscall(SYS_openat2, root, name, &how, sizeof how);

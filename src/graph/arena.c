@@ -5,7 +5,7 @@
 
 #include "graph/arena.h"
 
-enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 256 * 1024, ALIGN = 16 };
+enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 256 * 1024, ALIGN = 8 };
 
 typedef struct fanin__arena_block {
     struct fanin__arena_block *next;
@@ -33,9 +33,15 @@ void *fanin__arena_take(fanin__arena *arena, size_t size) {
     }
     size_t next = arena->next_size ? arena->next_size : FIRST_BLOCK;
     bool own = head && need > next / 4;
-    block *b = block_create(own || need > next ? need : next);
+    size_t bytes = own || need > next ? need : next;
+    if (arena->limit && (arena->total > arena->limit || bytes > arena->limit - arena->total)) {
+        arena->over = true;
+        return NULL;
+    }
+    block *b = block_create(bytes);
     if (!b) return NULL;
     b->used = need;
+    arena->total += sizeof(block) + b->size;
     if (own) { /* behind the head, which still has room */
         b->next = head->next;
         head->next = b;
@@ -58,8 +64,17 @@ void *fanin__arena_copy(fanin__arena *arena, const void *data, size_t size) {
     return p;
 }
 
-char *fanin__arena_strdup(fanin__arena *arena, const char *s) {
-    return fanin__arena_copy(arena, s, strlen(s) + 1);
+const char *fanin__arena_strndup(fanin__arena *arena, const void *s, size_t n) {
+    if (n == 0) return "";
+    char *p = n < SIZE_MAX ? fanin__arena_take(arena, n + 1) : NULL;
+    if (!p) return NULL;
+    memcpy(p, s, n);
+    p[n] = '\0';
+    return p;
+}
+
+const char *fanin__arena_strdup(fanin__arena *arena, const char *s) {
+    return fanin__arena_strndup(arena, s, strlen(s));
 }
 
 void fanin__arena_fini(fanin__arena *arena) {

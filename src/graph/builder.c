@@ -51,7 +51,14 @@ void fanin__graph_fail(fanin_graph_builder *b, fanin_status status, const char *
     va_end(args);
 }
 
-static void fail_memory(fanin_graph_builder *b) {
+void fanin__graph_fail_with(fanin_graph_builder *b, const fanin_err *err) {
+    if (b->err.status == FANIN_OK) b->err = *err;
+}
+
+void fanin__graph_fail_memory(fanin_graph_builder *b) {
+    if (b->owner->arena.over)
+        fanin__graph_fail(b, FANIN_LIMIT, "a graph of more than %zu MB in a file of %.6g MB",
+                          b->limit >> 20, (double)b->file_size / 1e6);
     fanin__graph_fail(b, FANIN_NOMEM, "no memory for a graph of %d values", b->value_count);
 }
 
@@ -66,15 +73,15 @@ void fanin__graph_note(fanin_graph_builder *b, const char *format, ...) {
     if (b->notes.length) fanin__text_puts(&b->notes, "\n");
     fanin__text_vprintf(&b->notes, format, args);
     va_end(args);
-    if (b->notes.failed) fail_memory(b);
+    if (b->notes.failed) fanin__graph_fail_memory(b);
 }
 
 void fanin__graph_set_producer(fanin_graph_builder *b, const char *producer) {
-    char *copy = fanin__arena_strdup(&b->owner->arena, producer);
+    const char *copy = fanin__arena_strdup(&b->owner->arena, producer);
     if (copy)
         b->producer = copy;
     else
-        fail_memory(b);
+        fanin__graph_fail_memory(b);
 }
 
 void fanin__graph_set_opset(fanin_graph_builder *b, int opset) { b->opset = opset; }
@@ -89,12 +96,43 @@ void fanin__graph_own_map(fanin_graph_builder *b, fanin__map *map) {
         o->maps[o->map_count++] = *map;
     } else {
         fanin__map_close(map);
-        fail_memory(b);
+        fanin__graph_fail_memory(b);
     }
     *map = (fanin__map){0};
 }
 
 /* ---- growing arrays ---------------------------------------------------------------------------- */
+
+/* What is not in the arena. */
+static size_t held_outside(const fanin_graph_builder *b) {
+    return b->owner->slot_count * sizeof *b->owner->slots +
+           (size_t)b->value_capacity * sizeof *b->values +
+           (size_t)b->node_capacity * sizeof *b->nodes +
+           (size_t)(b->input_capacity + b->output_capacity) * sizeof(int);
+}
+
+size_t fanin__graph_memory(const fanin_graph_builder *b) {
+    return b->owner->arena.total + held_outside(b);
+}
+
+void fanin__graph_set_limit(fanin_graph_builder *b, size_t bytes, size_t file_size) {
+    b->limit = bytes;
+    b->file_size = file_size;
+    b->owner->arena.limit = bytes;
+}
+
+/* May `more` bytes be taken outside the arena? What is taken there the arena must do without. */
+static bool allowed(fanin_graph_builder *b, size_t more) {
+    if (!b->limit) return true;
+    size_t outside = held_outside(b) + more;
+    if (outside < b->limit && b->owner->arena.total <= b->limit - outside) {
+        b->owner->arena.limit = b->limit - outside;
+        return true;
+    }
+    b->owner->arena.over = true;
+    fanin__graph_fail_memory(b);
+    return false;
+}
 
 /* Room for one more of `count`; grows by half, so at most a third is slack. */
 static bool grow(fanin_graph_builder *b, void *array_pointer, int count, int *capacity,
@@ -105,11 +143,12 @@ static bool grow(fanin_graph_builder *b, void *array_pointer, int count, int *ca
         return false;
     }
     int more = *capacity + *capacity / 2 + 16;
+    if (!allowed(b, (size_t)(more - *capacity) * size)) return false;
     void *old;
     memcpy(&old, array_pointer, sizeof old);
     void *p = fanin_realloc(old, (size_t)more, size);
     if (!p) {
-        fail_memory(b);
+        fanin__graph_fail_memory(b);
         return false;
     }
     memcpy(array_pointer, &p, sizeof p);
@@ -136,40 +175,55 @@ const fanin_value *fanin__graph_value(const fanin_graph_builder *b, int value) {
 
 int fanin__graph_value_count(const fanin_graph_builder *b) { return b->value_count; }
 
-static int new_value(fanin_graph_builder *b, const char *name) {
+const fanin_node *fanin__graph_node_at(const fanin_graph_builder *b, int node) {
+    return &b->nodes[node];
+}
+
+int fanin__graph_node_count(const fanin_graph_builder *b) { return b->node_count; }
+
+static int new_value(fanin_graph_builder *b, const char *name, size_t n) {
     if (failed(b) || !grow(b, &b->values, b->value_count, &b->value_capacity, sizeof *b->values))
         return -1;
-    char *copy = fanin__arena_strdup(&b->owner->arena, name);
+    /* Twice: the old table lives until the new one is filled. */
+    if (!allowed(b, 2 * b->owner->slot_count * sizeof *b->owner->slots)) return -1;
+    const char *copy = fanin__arena_strndup(&b->owner->arena, name, n);
     fanin_value *v = &b->values[b->value_count];
     *v = (fanin_value){.name = copy, .rank = -1, .producer = -1};
     if (!copy || !fanin__graph_index(b->owner, b->values, b->value_count + 1, b->value_count)) {
-        fail_memory(b);
+        fanin__graph_fail_memory(b);
         return -1;
     }
     return b->value_count++;
 }
 
-/* A name that is not taken: `stem`, or `stem` with a number behind it. */
-static int new_unique(fanin_graph_builder *b, const char *stem) {
-    if (fanin__graph_lookup(b->owner, b->values, stem) < 0) return new_value(b, stem);
+int fanin__graph_find_value(const fanin_graph_builder *b, const char *name) {
+    return fanin__graph_lookup(b->owner, b->values, name, strlen(name));
+}
+
+int fanin__graph_unnamed(fanin_graph_builder *b, const char *stem) {
+    if (fanin__graph_find_value(b, stem) < 0) return new_value(b, stem, strlen(stem));
     int value = -1;
     for (;;) {
         fanin__text name = {0};
         fanin__text_printf(&name, "%s_%d", stem, ++b->made_up);
-        bool taken = !name.failed && fanin__graph_lookup(b->owner, b->values, name.data) >= 0;
+        bool taken = !name.failed && fanin__graph_find_value(b, name.data) >= 0;
         if (name.failed)
-            fail_memory(b);
+            fanin__graph_fail_memory(b);
         else if (!taken)
-            value = new_value(b, name.data);
+            value = new_value(b, name.data, name.length);
         fanin__text_fini(&name);
         if (!taken) return value;
     }
 }
 
-int fanin__graph_reference(fanin_graph_builder *b, const char *name) {
+int fanin__graph_reference_n(fanin_graph_builder *b, const void *name, size_t n) {
     if (failed(b)) return -1;
-    int value = fanin__graph_lookup(b->owner, b->values, name);
-    return value >= 0 ? value : new_value(b, name);
+    int value = fanin__graph_lookup(b->owner, b->values, name, n);
+    return value >= 0 ? value : new_value(b, name, n);
+}
+
+int fanin__graph_reference(fanin_graph_builder *b, const char *name) {
+    return fanin__graph_reference_n(b, name, strlen(name));
 }
 
 void fanin__graph_set_type(fanin_graph_builder *b, int value, fanin_dtype dtype, int rank,
@@ -189,7 +243,7 @@ void fanin__graph_set_type(fanin_graph_builder *b, int value, fanin_dtype dtype,
         v->dim_names[i] = NULL;
         if (!dim_names || !dim_names[i] || !dim_names[i][0]) continue;
         v->dim_names[i] = fanin__arena_strdup(&b->owner->arena, dim_names[i]);
-        if (!v->dim_names[i]) fail_memory(b);
+        if (!v->dim_names[i]) fanin__graph_fail_memory(b);
     }
 }
 
@@ -222,7 +276,8 @@ void fanin__graph_define_stored(fanin_graph_builder *b, int value, unsigned flag
 
 int fanin_graph_input(fanin_graph_builder *b, const char *name, fanin_dtype dtype, int rank,
                       const int64_t *dims) {
-    int value = name && name[0] ? fanin__graph_reference(b, name) : new_unique(b, "input");
+    int value =
+        name && name[0] ? fanin__graph_reference(b, name) : fanin__graph_unnamed(b, "input");
     fanin__graph_define_input(b, value);
     const char *symbols[FANIN_MAX_RANK] = {0}; /* an unknown first axis is the batch */
     if (rank > 0 && dims[0] < 0) symbols[0] = "N";
@@ -234,7 +289,8 @@ int fanin_graph_initializer(fanin_graph_builder *b, const char *name, fanin_dtyp
                             const int64_t *dims, const void *data) {
     size_t count = 0, size = 0;
     void *copy = NULL;
-    int value = name && name[0] ? fanin__graph_reference(b, name) : new_unique(b, "weight");
+    int value =
+        name && name[0] ? fanin__graph_reference(b, name) : fanin__graph_unnamed(b, "weight");
     fanin__graph_set_type(b, value, dtype, rank, dims, NULL);
     if (failed(b)) return -1;
     if (rank < 0 || !fanin__shape_count(dims, rank, &count) ||
@@ -245,7 +301,7 @@ int fanin_graph_initializer(fanin_graph_builder *b, const char *name, fanin_dtyp
         fanin__graph_fail(b, FANIN_ARG, "weight '%s' has no element type", b->values[value].name);
     if (!failed(b) && data) {
         copy = fanin__arena_copy(&b->owner->arena, data, size);
-        if (!copy) fail_memory(b);
+        if (!copy) fanin__graph_fail_memory(b);
     }
     fanin__graph_define_stored(b, value, FANIN_VALUE_INITIALIZER, copy, size);
     return failed(b) ? -1 : value;
@@ -269,10 +325,10 @@ static bool copy_attr(fanin__arena *arena, const fanin_attr *from, fanin_attr *t
         to->floats = fanin__arena_copy(arena, from->floats, from->count * sizeof *from->floats);
         return to->floats != NULL;
     case FANIN_ATTR_STRINGS: {
-        char **list = fanin__arena_array(arena, from->count, sizeof *list);
+        const char **list = fanin__arena_array(arena, from->count, sizeof *list);
         for (size_t i = 0; list && i < from->count; i++)
             if (!(list[i] = fanin__arena_strdup(arena, from->strings[i]))) return false;
-        to->strings = (const char *const *)list;
+        to->strings = list;
         return list != NULL;
     }
     case FANIN_ATTR_TENSOR: {
@@ -302,12 +358,17 @@ static bool node_is_sound(fanin_graph_builder *b, const fanin_node *n) {
     return true;
 }
 
+void fanin__graph_adopt_node(fanin_graph_builder *b, const fanin_node *node) {
+    if (failed(b) || !grow(b, &b->nodes, b->node_count, &b->node_capacity, sizeof *b->nodes))
+        return;
+    if (node_is_sound(b, node)) b->nodes[b->node_count++] = *node;
+}
+
 void fanin__graph_define_node(fanin_graph_builder *b, const char *op, const char *domain,
                               const char *name, const int *inputs, int input_count,
                               const int *outputs, int output_count, const fanin_attr *attrs,
                               int attr_count) {
-    if (failed(b) || !grow(b, &b->nodes, b->node_count, &b->node_capacity, sizeof *b->nodes))
-        return;
+    if (failed(b)) return;
     fanin__arena *arena = &b->owner->arena;
     fanin_attr *copies = fanin__arena_array(arena, (size_t)attr_count, sizeof *copies);
     fanin_node n = {
@@ -324,10 +385,10 @@ void fanin__graph_define_node(fanin_graph_builder *b, const char *op, const char
     bool good = n.name && n.op && n.domain && n.inputs && n.outputs && copies;
     for (int i = 0; good && i < attr_count; i++) good = copy_attr(arena, &attrs[i], &copies[i]);
     if (!good) {
-        fail_memory(b);
+        fanin__graph_fail_memory(b);
         return;
     }
-    if (node_is_sound(b, &n)) b->nodes[b->node_count++] = n;
+    fanin__graph_adopt_node(b, &n);
 }
 
 int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name, const int *inputs,
@@ -349,9 +410,9 @@ int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name, c
         fanin__text text = {0};
         fanin__text_printf(&text, i ? "%s_output_%d" : "%s_output", stem, i);
         if (text.failed)
-            fail_memory(b);
+            fanin__graph_fail_memory(b);
         else
-            outputs[i] = new_unique(b, text.data);
+            outputs[i] = fanin__graph_unnamed(b, text.data);
         fanin__text_fini(&text);
         if (failed(b)) return -1;
     }
@@ -363,13 +424,14 @@ int fanin_graph_node(fanin_graph_builder *b, const char *op, const char *name, c
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
 static void rename_value(fanin_graph_builder *b, int value, const char *name) {
-    char *copy = fanin__arena_strdup(&b->owner->arena, name);
+    const char *copy = fanin__arena_strdup(&b->owner->arena, name);
     if (!copy) {
-        fail_memory(b);
+        fanin__graph_fail_memory(b);
         return;
     }
     b->values[value].name = copy;
-    if (!fanin__graph_index(b->owner, b->values, b->value_count, value)) fail_memory(b);
+    if (!fanin__graph_index(b->owner, b->values, b->value_count, value))
+        fanin__graph_fail_memory(b);
 }
 
 void fanin_graph_output(fanin_graph_builder *b, int value, const char *name) {
@@ -379,13 +441,13 @@ void fanin_graph_output(fanin_graph_builder *b, int value, const char *name) {
         return;
     }
     bool rename = name && name[0] && strcmp(name, b->values[value].name) != 0;
-    if (rename && fanin__graph_lookup(b->owner, b->values, name) >= 0) {
+    if (rename && fanin__graph_find_value(b, name) >= 0) {
         fanin__graph_fail(b, FANIN_FORMAT, "'%s' is defined twice", name);
         return;
     }
     if (rename && (b->values[value].producer < 0 || b->values[value].flags & FANIN_VALUE_OUTPUT)) {
         /* The value keeps its name: it belongs to the caller, a file or another output. */
-        int copy = new_value(b, name);
+        int copy = new_value(b, name, strlen(name));
         if (copy < 0) return;
         fanin__graph_define_node(b, "Identity", "", "", &value, 1, &copy, 1, NULL, 0);
         value = copy;

@@ -14,6 +14,8 @@ struct fanin_graph_builder {
     fanin_value *values;
     fanin_node *nodes;
     int *inputs, *outputs;
+    size_t limit,
+        file_size; /* bytes of memory allowed (0: any), and the size that this stands in proportion to */
     fanin__text notes;
     fanin_err err; /* the first failure */
 };

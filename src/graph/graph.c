@@ -4,26 +4,27 @@
 #include "graph/graph.h"
 
 /* FNV-1a, 64 bits; names of values are short. */
-static uint64_t hash_name(const char *s) {
+static uint64_t hash_name(const char *s, size_t n) {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
     return h ^ (h >> 29);
 }
 
 int fanin__graph_lookup(const fanin__graph_owner *owner, const fanin_value *values,
-                        const char *name) {
+                        const char *name, size_t n) {
     if (owner->slot_count == 0) return -1;
     size_t mask = owner->slot_count - 1;
-    for (size_t at = (size_t)hash_name(name) & mask; owner->slots[at]; at = (at + 1) & mask) {
+    for (size_t at = (size_t)hash_name(name, n) & mask; owner->slots[at]; at = (at + 1) & mask) {
         int value = owner->slots[at] - 1;
-        if (!strcmp(values[value].name, name)) return value;
+        if (!strncmp(values[value].name, name, n) && !values[value].name[n]) return value;
     }
     return -1;
 }
 
 static void place(fanin__graph_owner *owner, const fanin_value *values, int value) {
     size_t mask = owner->slot_count - 1;
-    size_t at = (size_t)hash_name(values[value].name) & mask;
+    const char *name = values[value].name;
+    size_t at = (size_t)hash_name(name, strlen(name)) & mask;
     while (owner->slots[at]) at = (at + 1) & mask;
     owner->slots[at] = value + 1;
 }
@@ -65,7 +66,7 @@ void fanin_graph_destroy(fanin_graph *graph) {
 }
 
 int fanin_graph_find(const fanin_graph *graph, const char *name) {
-    return fanin__graph_lookup(graph->owner, graph->values, name);
+    return fanin__graph_lookup(graph->owner, graph->values, name, strlen(name));
 }
 
 const fanin_attr *fanin_node_attr(const fanin_node *node, const char *name) {

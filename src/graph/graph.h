@@ -10,6 +10,9 @@
 /* Index of the value called `name`; one that is not there yet is made, undefined, and must be defined
  * before _finish. -1 after a failure. */
 int fanin__graph_reference(fanin_graph_builder *b, const char *name);
+int fanin__graph_reference_n(fanin_graph_builder *b, const void *name, size_t n);
+/* A new value called `stem`, or `stem` with a number behind it. */
+int fanin__graph_unnamed(fanin_graph_builder *b, const char *stem);
 /* Type and shape of a value; rank -1 and FANIN_DTYPE_NONE leave what is known. `dim_names` may be NULL. */
 void fanin__graph_set_type(fanin_graph_builder *b, int value, fanin_dtype dtype, int rank,
                            const int64_t *dims, const char *const *dim_names);
@@ -24,10 +27,20 @@ void fanin__graph_define_node(fanin_graph_builder *b, const char *op, const char
                               const char *name, const int *inputs, int input_count,
                               const int *outputs, int output_count, const fanin_attr *attrs,
                               int attr_count);
+/* The same for a node whose strings, lists and attributes live in the builder's arena already. */
+void fanin__graph_adopt_node(fanin_graph_builder *b, const fanin_node *node);
 /* True if the value has been defined as input, stored or made by a node. */
 bool fanin__graph_is_defined(const fanin_graph_builder *b, int value);
 const fanin_value *fanin__graph_value(const fanin_graph_builder *b, int value);
 int fanin__graph_value_count(const fanin_graph_builder *b);
+const fanin_node *fanin__graph_node_at(const fanin_graph_builder *b, int node);
+int fanin__graph_node_count(const fanin_graph_builder *b);
+/* Index of the value called `name`, or -1. */
+int fanin__graph_find_value(const fanin_graph_builder *b, const char *name);
+/* Bytes of memory that the graph holds so far: readers of files bound it. */
+size_t fanin__graph_memory(const fanin_graph_builder *b);
+/* LIMIT instead of more than this. `file_size` is for the message. */
+void fanin__graph_set_limit(fanin_graph_builder *b, size_t bytes, size_t file_size);
 
 void fanin__graph_set_producer(fanin_graph_builder *b, const char *producer);
 void fanin__graph_set_opset(fanin_graph_builder *b, int opset);
@@ -40,6 +53,10 @@ fanin__arena *fanin__graph_arena(fanin_graph_builder *b);
 /* The first failure is kept and reported by _finish. */
 void fanin__graph_fail(fanin_graph_builder *b, fanin_status status, const char *format, ...)
     FANIN_PRINTF(3, 4);
+/* A failure whose message is complete. */
+void fanin__graph_fail_with(fanin_graph_builder *b, const fanin_err *err);
+/* After the arena gave NULL: NOMEM, or LIMIT if fanin__graph_set_limit's bound was met. */
+void fanin__graph_fail_memory(fanin_graph_builder *b);
 fanin_status fanin__graph_status(const fanin_graph_builder *b);
 
 /* Shared by builder and graph: what graph->owner points at. */
@@ -52,7 +69,7 @@ typedef struct fanin__graph_owner {
 } fanin__graph_owner;
 
 int fanin__graph_lookup(const fanin__graph_owner *owner, const fanin_value *values,
-                        const char *name);
+                        const char *name, size_t n);
 /* Enters the value, whose name is set and not entered yet; false: no memory. */
 bool fanin__graph_index(fanin__graph_owner *owner, const fanin_value *values, int value_count,
                         int value);

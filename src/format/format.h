@@ -1,0 +1,23 @@
+/* format.h - readers over memory, for the functions that open files and for fuzzing. */
+#ifndef FANIN_SRC_FORMAT_H
+#define FANIN_SRC_FORMAT_H
+
+#include "base/base.h"
+#include "fanin/format.h"
+#include "graph/graph.h"
+
+/* Most memory that a reader takes for a file of `size` bytes, the map not counted. */
+size_t fanin__format_budget(size_t size);
+/* The dtype with this TensorProto.DataType, or NONE; and back (0: it has none). */
+fanin_dtype fanin__onnx_dtype(int64_t code);
+int fanin__onnx_dtype_code(fanin_dtype dtype);
+
+/* An ONNX model in memory, which must outlive the graph. `folder` is where external data lies; NULL:
+ * external data counts as absent. `name` begins every message. */
+fanin_status fanin__onnx_parse(const void *data, size_t size, const char *name, const char *folder,
+                               fanin_graph **graph, fanin_err *err);
+/* The same, into a builder that may own `data` as a map; the first failure stays in the builder. */
+void fanin__onnx_read(fanin_graph_builder *b, const void *data, size_t size, const char *name,
+                      const char *folder);
+
+#endif

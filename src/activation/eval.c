@@ -25,11 +25,40 @@ static void through_double(const fanin__act *row, const double *p, int order, co
     }
 }
 
+const fanin__act_kernels *fanin__act_kernels_at(int level) {
+#if defined(__x86_64__)
+    if (level >= FANIN_CPU_AVX512) return fanin__act_kernels_avx512();
+    if (level >= FANIN_CPU_AVX2) return fanin__act_kernels_avx2();
+#endif
+    (void)level;
+    return fanin__act_kernels_ref();
+}
+
+void fanin__exp_f32(const float *x, float *y, size_t n) {
+    fanin__act_kernels_at(fanin_cpu_level())->exp(x, y, n);
+}
+
+void fanin__act_slope_mul_f32(int id, const double *p, const float *x, float *y, size_t n) {
+    enum { BLOCK = 256 };
+    float slope[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t m = n - i < BLOCK ? n - i : BLOCK;
+        fanin__act_eval_f32(id, p, 1, x + i, slope, m);
+        for (size_t k = 0; k < m; k++) y[i + k] *= slope[k];
+    }
+}
+
 void fanin__act_eval_f32(int id, const double *p, int order, const float *x, float *y, size_t n) {
     const fanin__act *row = fanin__act_find(id);
     if (!row || order < 0 || order > 3) {
         for (size_t i = 0; i < n; i++) y[i] = NAN;
         return;
     }
-    through_double(row, p, order, x, y, n);
+    const fanin__act_kernels *kernels = fanin__act_kernels_at(fanin_cpu_level());
+    fanin__act_kernel kernel = order < 3 ? kernels->f[id][order] : NULL;
+    const float rounded[2] = {(float)p[0], (float)p[1]};
+    if (kernel)
+        kernel(rounded, x, y, n);
+    else
+        through_double(row, p, order, x, y, n);
 }

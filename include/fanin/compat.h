@@ -348,6 +348,70 @@ FANIN_API fanin_status fanin_tf_truncated_normal(fanin_tf_seed seed, size_t n, f
 /* The state of a Keras 3 initialiser with an integer seed on the TensorFlow backend. */
 FANIN_API fanin_tf_seed fanin_keras_seed(uint64_t seed);
 
+/* ---- one interface over them: `--stream NAME[:k=v,...]` -------------------------------- */
+
+typedef enum fanin_framework {
+    FANIN_FRAMEWORK_TORCH = 1,
+    FANIN_FRAMEWORK_NUMPY = 2,
+    FANIN_FRAMEWORK_JAX = 3,
+} fanin_framework;
+
+/* A row of `fanin list streams`: the name, its keys with their values (first is the default), and
+ * one sentence. */
+typedef struct fanin_compat_row {
+    const char *name, *keys, *summary;
+    fanin_framework framework;
+} fanin_compat_row;
+
+/* Row i, NULL past the end. */
+FANIN_API const fanin_compat_row *fanin_compat_table(size_t i);
+
+/* A generator for one whole model, from a specification such as "torch",
+ * "torch:flavour=baseline,version=2.1", "numpy:bits=philox", "jax:mode=original". */
+typedef struct fanin_compat_stream {
+    fanin_framework framework;
+    uint64_t seed;
+    fanin_torch_rng torch; /* the one of the framework in use is live; draw from it directly */
+    fanin_numpy_rng numpy; /* where a framework's own function is wanted */
+    fanin_jax_mode jax_mode;
+    fanin_jax_key jax_root, jax_key; /* of the model, of the tensor */
+    uint32_t jax_draws;              /* draws made for this tensor */
+} fanin_compat_stream;
+
+/* True if `spec` starts with the name of a row (then fanin_compat_open decides about the rest). */
+FANIN_API bool fanin_compat_known(const char *spec);
+/* FANIN_NOTFOUND: no such stream; FANIN_ARG: unknown key or value, or a seed that the framework
+ * refuses. */
+FANIN_API fanin_status fanin_compat_open(fanin_compat_stream *stream, const char *spec,
+                                         uint64_t seed, fanin_err *err);
+/* The specification with every key spelled out, for a file's metadata; 64 bytes suffice. */
+FANIN_API const char *fanin_compat_text(const fanin_compat_stream *stream, char *buf, size_t size);
+
+/* Tells that the draws that follow belong to tensor `index` (counting every tensor of the model,
+ * in its order, from 0). torch and numpy: no effect, tensors follow each other on one generator.
+ * jax: its key is fold_in(key(seed), index), in the default mode the same as
+ * split(key(seed), n)[index]; further draws c = 1, 2, ... for one tensor use fold_in of that key
+ * and c. */
+FANIN_API void fanin_compat_begin(fanin_compat_stream *stream, uint64_t index);
+
+/* Draws n values into memory order. torch: as fanin_torch_uniform and its sisters. numpy: F64
+ * draws, rounded once to a narrower dtype; truncated normals are standard_normal values in order,
+ * those outside left out. jax: F32 draws, rounded once to BF16 or F16; uniform also F64.
+ * a and b of trunc_normal are values, not multiples of std. FANIN_UNSUPPORTED: a dtype that the
+ * framework does not draw. */
+FANIN_API fanin_status fanin_compat_uniform(fanin_compat_stream *stream, fanin_dtype dtype,
+                                            size_t n, double low, double high, void *out);
+FANIN_API fanin_status fanin_compat_normal(fanin_compat_stream *stream, fanin_dtype dtype, size_t n,
+                                           double mean, double std, void *out);
+FANIN_API fanin_status fanin_compat_trunc_normal(fanin_compat_stream *stream, fanin_dtype dtype,
+                                                 size_t n, double mean, double std, double a,
+                                                 double b, void *out);
+/* Normal draws, QR with positive diagonal: torch and numpy as nn.init.orthogonal_ (rows are
+ * dims[0]), jax as its initializer (columns are the last dimension). F32; torch and numpy F64. */
+FANIN_API fanin_status fanin_compat_orthogonal(fanin_compat_stream *stream, fanin_dtype dtype,
+                                               const int64_t *dims, int rank, double gain,
+                                               void *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -19,10 +19,11 @@ typedef struct fanin__compat_kernels {
                    float *restrict out);
 } fanin__compat_kernels;
 
-/* The best for this machine; FANIN_CPU=ref asks for the portable one. */
+/* The best for this machine, as fanin_cpu_level() allows. */
 const fanin__compat_kernels *fanin__compat_kernels_get(void);
 const fanin__compat_kernels *fanin__compat_kernels_ref(void);
 const fanin__compat_kernels *fanin__compat_kernels_avx2(void); /* NULL: not compiled in */
+const fanin__compat_kernels *fanin__compat_kernels_avx512(void);
 
 /* Up to n (>= 1) words that are ready, taken at once: returns how many, at least 1. */
 size_t fanin__mt_take(fanin_mt19937 *mt, size_t n, const uint32_t **words);
@@ -35,6 +36,11 @@ float fanin__round_f16(float v);
  * R's diagonal, written over a. `work` holds rows * cols + 2 * cols doubles. Householder
  * reflections in double, sums in a fixed order. */
 void fanin__qr_signed(double *a, size_t rows, size_t cols, double *work);
+
+/* The rows x cols matrix of normals in `out` (F32 or F64) becomes gain times the orthogonal factor
+ * of itself, or of its transpose if it is wide: nn.init.orthogonal_ after its draw. */
+fanin_status fanin__orthogonal_rows(fanin_dtype dtype, size_t rows, size_t cols, double gain,
+                                    void *out);
 
 void fanin__philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 void fanin__philox4x64(const uint64_t counter[4], const uint64_t key[2], uint64_t out[4]);

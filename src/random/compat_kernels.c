@@ -1,6 +1,4 @@
 /* compat_kernels.c - the portable kernels, and the choice among variants. */
-#include <stdlib.h>
-
 #include "random/compat_kernels.h"
 
 const fanin__compat_kernels *fanin__compat_kernels_ref(void) {
@@ -8,17 +6,10 @@ const fanin__compat_kernels *fanin__compat_kernels_ref(void) {
     return &table;
 }
 
-static bool has_avx2(void) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return false;
-#endif
-}
-
 const fanin__compat_kernels *fanin__compat_kernels_get(void) {
-    const char *cap = getenv("FANIN_CPU");
-    bool plain = cap && fanin__strcasecmp(cap, "ref") == 0;
-    if (!plain && fanin__compat_kernels_avx2() && has_avx2()) return fanin__compat_kernels_avx2();
-    return fanin__compat_kernels_ref();
+    const fanin__compat_kernels *avx2 = fanin__compat_kernels_avx2();
+    const fanin__compat_kernels *avx512 = fanin__compat_kernels_avx512();
+    int level = fanin_cpu_level();
+    if (avx512 && level >= FANIN_CPU_AVX512) return avx512;
+    return avx2 && level >= FANIN_CPU_AVX2 ? avx2 : fanin__compat_kernels_ref();
 }

@@ -61,14 +61,18 @@ static void uniform(const uint32_t *restrict word, size_t n, int bits, bool fuse
         }
 }
 
+/* A mask instead of a branch: selections stay arithmetic and loops stay vectors. */
+static inline uint32_t all_ones(bool yes) { return 0u - (uint32_t)yes; }
+
 /* Natural logarithm of u in (0, 1], Cephes coefficients, fused where PyTorch's compiler fused. */
 static inline float poly_log(float u) {
     uint32_t b = float_to_bits(u);
     float e = (float)((int32_t)(b >> 23) - 127) + 1.0f;
-    float m = bits_to_float((b & 0x007fffffu) | 0x3f000000u);
-    bool low = m < 0.70710677f;
-    e -= low ? 1.0f : 0.0f;
-    m = (m - 1.0f) + (low ? m : 0.0f);
+    uint32_t mantissa = (b & 0x007fffffu) | 0x3f000000u; /* m in [0.5, 1) */
+    uint32_t low = all_ones(mantissa < 0x3f3504f3u);     /* m < sqrt(1/2), compared as integers */
+    float m = bits_to_float(mantissa);
+    e -= bits_to_float(low & 0x3f800000u);
+    m = (m - 1.0f) + bits_to_float(low & mantissa);
     float z = m * m, y = 7.0376836292e-2f;
     y = fmaf(y, m, -1.1514610310e-1f);
     y = fmaf(y, m, 1.1676998740e-1f);
@@ -97,10 +101,10 @@ static inline void poly_sincos(float t, float *s, float *c) {
     pc = fmaf(pc, z, -(z * 0.5f)) + 1.0f;
     float ps = fmaf(fmaf(-1.9515295891e-4f, z, 8.3321608736e-3f), z, -1.6666654611e-1f) * z;
     ps = fmaf(ps, r, r);
-    bool swap = (j & 2) != 0;
+    uint32_t swap = all_ones((j & 2) != 0), bits_c = float_to_bits(pc), bits_s = float_to_bits(ps);
     uint32_t sign_s = ((uint32_t)j & 4u) << 29, sign_c = (~(uint32_t)(j - 2) & 4u) << 29;
-    *s = bits_to_float(float_to_bits(swap ? pc : ps) ^ sign_s);
-    *c = bits_to_float(float_to_bits(swap ? ps : pc) ^ sign_c);
+    *s = bits_to_float(((bits_c & swap) | (bits_s & ~swap)) ^ sign_s);
+    *c = bits_to_float(((bits_s & swap) | (bits_c & ~swap)) ^ sign_c);
 }
 
 static void normal(const uint32_t *restrict word, size_t chunks, float mean, float std,

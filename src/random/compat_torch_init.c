@@ -129,7 +129,8 @@ static void write_matrix(fanin_dtype dtype, const double *a, size_t rows, size_t
         }
 }
 
-static fanin_status factor(fanin_dtype dtype, size_t rows, size_t cols, double gain, void *out) {
+fanin_status fanin__orthogonal_rows(fanin_dtype dtype, size_t rows, size_t cols, double gain,
+                                    void *out) {
     bool transposed = rows < cols;
     size_t tall = transposed ? cols : rows, narrow = transposed ? rows : cols, count, total;
     if (!fanin__size_mul(tall, narrow, &count) || !fanin__size_add(count, 2 * narrow, &total))
@@ -157,7 +158,7 @@ fanin_status fanin_torch_orthogonal(fanin_torch_rng *rng, fanin_dtype dtype, con
     FANIN_TRY(fanin_torch_normal(rng, dtype, n, 0.0, 1.0, out));
     if (!out) return FANIN_OK;
     size_t rows = (size_t)dims[0];
-    return factor(dtype, rows, n / rows, gain, out);
+    return fanin__orthogonal_rows(dtype, rows, n / rows, gain, out);
 }
 
 /* ---- sparse, dirac, eye ------------------------------------------------------------------ */

@@ -32,7 +32,8 @@
  * free. GREATER, LESS, EQUAL give 1 or 0. */
 #define FANIN__BINARY_MAP(X) \
     X(ADD, add) \
-    X(SUB, sub) X(MUL, mul) X(DIV, div) X(MIN, min) X(MAX, max) X(GREATER, greater) X(LESS, less) \
+    X(SUB, sub) \
+    X(MUL, mul) X(DIV, div) X(MIN, min) X(MAX, max) X(GREATER, greater) X(LESS, less) \
         X(EQUAL, equal)
 typedef enum fanin__binary_op {
 #define FANIN__BINARY_ENUM(id, name) FANIN__BINARY_##id,
@@ -46,8 +47,9 @@ typedef enum fanin__binary_op {
  * NaN below). Activations live in src/activation. */
 #define FANIN__UNARY_MAP(X) \
     X(NEG, neg) \
-    X(ABS, abs) X(SQRT, sqrt) X(RECIPROCAL, reciprocal) X(SQUARE, square) X(SIGN, sign) \
-        X(EXP, exp) X(LOG, log)
+    X(ABS, abs) \
+    X(SQRT, sqrt) X(RECIPROCAL, reciprocal) X(SQUARE, square) X(SIGN, sign) X(EXP, exp) \
+        X(LOG, log)
 typedef enum fanin__unary_op {
 #define FANIN__UNARY_ENUM(id, name) FANIN__UNARY_##id,
     FANIN__UNARY_MAP(FANIN__UNARY_ENUM)
@@ -286,6 +288,7 @@ typedef struct fanin__matmul_desc {
     int64_t batch[FANIN__MAX_BATCH_RANK], a_batch[FANIN__MAX_BATCH_RANK],
         b_batch[FANIN__MAX_BATCH_RANK], c_batch[FANIN__MAX_BATCH_RANK];
     float beta;
+    bool scaled;      /* an alpha other than 1 will be given */
     fanin__bias bias; /* N: n values, added to every row; M: m values, added to every column */
     fanin__eltwise eltwise;
     fanin__backend backend; /* AUTO chooses by size; the others force (tests, benches) */

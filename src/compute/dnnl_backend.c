@@ -1,0 +1,59 @@
+/* dnnl_backend.c - what oneDNN is, and OpenMP as the scheduler of fanin_parallel_for. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute/plan.h"
+
+static const char *isa_name(dnnl_cpu_isa_t isa) {
+    switch (isa) {
+    case dnnl_cpu_isa_sse41: return "sse41";
+    case dnnl_cpu_isa_avx: return "avx";
+    case dnnl_cpu_isa_avx2: return "avx2";
+    case dnnl_cpu_isa_avx2_vnni: return "avx2_vnni";
+    case dnnl_cpu_isa_avx512_mic: return "avx512_mic";
+    case dnnl_cpu_isa_avx512_mic_4ops: return "avx512_mic_4ops";
+    case dnnl_cpu_isa_avx512_core: return "avx512_core";
+    case dnnl_cpu_isa_avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl_cpu_isa_avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
+    default: return "all";
+    }
+}
+
+fanin_compute_backend_info fanin_compute_backend(void) {
+    fanin_compute_backend_info info = {{0}, {0}, 0, {0}};
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(info.library, sizeof info.library, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+    fanin__plan *plan; /* settles the cap of FANIN_CPU */
+    if (fanin__plan_new(&plan, NULL) == FANIN_OK) fanin__plan_destroy(plan);
+    snprintf(info.isa, sizeof info.isa, "%s", isa_name(dnnl_get_effective_cpu_isa()));
+    info.threads = fanin_threads();
+    const char *wait = getenv("OMP_WAIT_POLICY");
+    snprintf(info.runtime, sizeof info.runtime, "OpenMP, %s",
+             wait && fanin__strcasecmp(wait, "passive") == 0 ? "passive waiting"
+                                                             : "active waiting (set "
+                                                               "OMP_WAIT_POLICY=passive)");
+    return info;
+}
+
+/* Ranges as the default scheduler cuts them, four a thread, dealt out in turn. */
+static void openmp_for(void *ctx, size_t n, size_t grain, fanin_range_fn body, void *arg) {
+    (void)ctx;
+    unsigned threads = fanin_threads();
+    size_t grains = n / grain + (n % grain != 0);
+    if (threads > grains) threads = (unsigned)grains;
+    if (threads <= 1 || omp_in_parallel()) {
+        body(arg, 0, n);
+        return;
+    }
+    size_t pieces = (size_t)threads * 4;
+    size_t chunk = (grains / pieces + (grains % pieces != 0)) * grain;
+    size_t count = n / chunk + (n % chunk != 0);
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    for (size_t i = 0; i < count; i++)
+        body(arg, i * chunk, n - i * chunk < chunk ? n : (i + 1) * chunk);
+}
+
+void fanin_compute_use_openmp(void) { fanin_parallel_set(openmp_for, NULL); }

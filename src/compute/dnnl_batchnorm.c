@@ -46,6 +46,8 @@ static fanin_status bind(fanin__plan *p, const fanin__batchnorm_desc *d,
     for (int i = 0; i < count; i++)
         FANIN_TRY(fanin__plan_bind(p, i, rows[i].id, rows[i].output,
                                    rows[i].channels ? &channels : x, NULL, err));
+    /* oneDNN 2.6 counts a shift among the inputs of the backward pass and never reads it. */
+    if (!is_forward) FANIN_TRY(fanin__plan_bind(p, 2, DNNL_ARG_SHIFT, false, &channels, NULL, err));
     return FANIN_OK;
 }
 

@@ -16,6 +16,21 @@ static dnnl_alg_kind_t algorithm(fanin__pool_kind kind) {
     }
 }
 
+/* True if every window holds at least one element of the input: oneDNN has no answer (-FLT_MAX, or
+ * 0/0) for one that lies in the padding altogether. */
+static bool all_windows_meet_input(const fanin__window *w) {
+    for (int i = 0; i < w->spatial; i++)
+        for (int64_t o = 0; o < w->out[i]; o++) {
+            bool meets = false;
+            for (int64_t k = 0; k < w->kernel[i] && !meets; k++) {
+                int64_t at = o * w->stride[i] + k * w->dilation[i] - w->pad_begin[i];
+                meets = at >= 0 && at < w->in[i];
+            }
+            if (!meets) return false;
+        }
+    return true;
+}
+
 /* oneDNN wants an end pad that reaches just as far as the last window; a window that ceil mode
  * lets hang over the caller's padding would change the divisor of a padded average. */
 static fanin_status describe_shapes(const fanin__pool_desc *d, shapes *s, fanin_err *err) {
@@ -89,6 +104,8 @@ fanin_status fanin__pool_plan_create(const fanin__pool_desc *desc, fanin__plan *
     fanin__window w = desc->window;
     FANIN_TRY(fanin__window_out(&w, false, err));
     FANIN_TRY(describe_shapes(desc, &s, err));
+    if (desc->kind != FANIN__POOL_AVERAGE_PADDED && !all_windows_meet_input(&desc->window))
+        return fanin_err_set(err, FANIN_UNSUPPORTED, "pooling: a window lies in the padding");
     FANIN_TRY(fanin__plan_new(&plan, err));
     int before = fanin__threads_enter(plan->threads);
     fanin_status status = describe(plan, desc, &s, &forward, &backward, err);

@@ -477,7 +477,7 @@ static void check_product(const product *p) {
         }
     /* Between the rows and around C nothing moved. */
     for (size_t i = 0; i < p->c_size; i++) {
-        bool inside = i >= 2 && g->m > 0 && (i - 2) / g->c_row < g->m && (i - 2) % g->c_row < g->n;
+        bool inside = i >= 2 && g->c_row > 0 && (i - 2) / g->c_row < g->m && (i - 2) % g->c_row < g->n;
         if (!inside) assert_true(same_bits(p->c + i, p->before + i, 1));
     }
 }

@@ -1,2 +1,0 @@
-#include "random/random.h"
-const fanin__random_kernels *fanin__random_avx512(void) { return NULL; }

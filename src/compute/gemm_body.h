@@ -4,14 +4,14 @@
  * Assumed use: layers of a small network, M, N, K up to a few hundred, or one of them tiny and the
  * others up to some thousands (batch 10 times 1000 x 1000). So: no packing of A, B packed only
  * where it is used again or lies across, one thread, no allocation. Three ways:
- *   inner    B is transposed and M or N small: each element is WIDTH chains along k and a final tree.
+ *   inner    B is transposed and M small: each element is WIDTH chains along k and a final tree.
  *            Streams B once, in order.
  *   direct   B's rows are contiguous and used once or K is short: tiles row by row of C.
  *   packed   anything else: a panel of B (DEPTH x 2 vectors) is copied, then used for all rows.
  * In direct and packed every element is a chain of fma in k order, cut every DEPTH terms. The way
- * depends on M, K, strides and n_all; C may be computed in pieces of columns. */
+ * depends on M, K and strides, not on N; C may be computed in pieces of columns. */
 
-enum { PANEL = 2 * WIDTH, DEPTH = 128, DIRECT_DEPTH = 32 };
+enum { PANEL = 2 * WIDTH, DEPTH = 128, INNER_ROWS_MAX = 24, DIRECT_DEPTH = 32 };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -26,7 +26,7 @@ typedef struct tile {
     const float *a;
     size_t a_row, a_col;
     const float *b;
-    size_t b_row, ahead; /* ahead: to the B that comes next, 0 if it is near */
+    size_t b_row;
     float *c;
     size_t c_row;
     MASK mask[2]; /* columns that exist */
@@ -37,12 +37,10 @@ INLINE void tile_run(const int rows, const bool whole, const tile *t) {
     VEC acc[ROWS][2];
     UNROLL for (int m = 0; m < rows; m++) acc[m][0] = acc[m][1] = ZERO();
     const float *a0 = t->a, *b = t->b;
-    const size_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, ahead = t->ahead;
+    const size_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
     /* Four rows hang on one pointer: row, 2 row and 3 row are two index registers. */
     const float *a1 = a0 + 4 * a_row, *a2 = a0 + 8 * a_row, *a3 = a0 + 12 * a_row;
     for (size_t k = t->depth; k > 0; k--) {
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         VEC b0 = whole ? LOAD(b) : LOAD_MASK(b, t->mask[0]);
         VEC b1 = whole ? LOAD(b + WIDTH) : LOAD_MASK(b + WIDTH, t->mask[1]);
         UNROLL for (int m = 0; m < rows; m++) {
@@ -123,22 +121,15 @@ INLINE void transpose8(const float *in, size_t in_row, float *out) {
     }
 }
 
-static void pack_rows(const tile *t, const float *b, size_t b_row, bool whole, float *panel) {
-    for (size_t k = 0; k < t->depth; k++, b += b_row, panel += PANEL) {
-        STORE(panel, whole ? LOAD(b) : LOAD_MASK(b, t->mask[0]));
-        STORE(panel + WIDTH, whole ? LOAD(b + WIDTH) : LOAD_MASK(b + WIDTH, t->mask[1]));
-    }
-}
-
 /* panel[k][n] = B[k][n] for one panel; columns beyond cols are 0. */
-static void pack(const tile *t, const float *b, size_t b_row, size_t b_col, size_t cols,
+static void pack(const float *b, size_t b_row, size_t b_col, size_t depth, size_t cols,
                  float *panel) {
-    const size_t depth = t->depth;
+    if (cols < PANEL) memset(panel, 0, depth * PANEL * sizeof *panel);
     if (b_col == 1) {
-        pack_rows(t, b, b_row, cols == PANEL, panel);
+        for (size_t k = 0; k < depth; k++)
+            memcpy(panel + k * PANEL, b + k * b_row, cols * sizeof *panel);
         return;
     }
-    if (cols < PANEL) memset(panel, 0, depth * PANEL * sizeof *panel);
     size_t n = 0;
     if (b_row == 1)
         for (; n + 8 <= cols; n += 8) {
@@ -161,9 +152,8 @@ static void run_panels(const fanin__gemm_args *g, tile t, size_t k, bool direct)
         if (direct) {
             t.b = g->b + k * g->b_row + n;
             t.b_row = g->b_row;
-            t.ahead = PANEL;
         } else {
-            pack(&t, g->b + k * g->b_row + n * g->b_col, g->b_row, g->b_col, cols, panel);
+            pack(g->b + k * g->b_row + n * g->b_col, g->b_row, g->b_col, t.depth, cols, panel);
             t.b = panel;
             t.b_row = PANEL;
         }
@@ -195,7 +185,7 @@ static void run_tiles(const fanin__gemm_args *g) {
                   .a_row = g->a_row,
                   .a_col = g->a_col,
                   .c_row = g->c_row};
-        if (g->b_col != 1 || g->m <= 2 * ROWS)
+        if (g->b_col != 1 || g->m <= ROWS)
             run_panels(g, t, k, g->b_col == 1);
         else if (t.depth <= DIRECT_DEPTH)
             run_along(g, t, k);
@@ -263,14 +253,6 @@ static void run_inner(const fanin__gemm_args *g) {
     }
 }
 
-/* Measured on squares of 32 to 1000: the trees at the end cost too much when K is short, and with
- * more rows a panel pays for its copy. */
-static bool use_inner(const fanin__gemm_args *g) {
-    size_t n = g->n_all ? g->n_all : g->n;
-    if (g->b_row != 1 || g->b_col == 1 || g->a_col != 1) return false;
-    return g->m <= 2 || (g->k >= 80 && (g->m <= INNER_ROWS || n <= 16));
-}
-
 static void run(const fanin__gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
     if (g->k == 0) {
@@ -281,7 +263,7 @@ static void run(const fanin__gemm_args *g) {
             }
         return;
     }
-    if (use_inner(g))
+    if (g->b_row == 1 && g->b_col != 1 && g->a_col == 1 && g->m < INNER_ROWS_MAX)
         run_inner(g);
     else
         run_tiles(g);

@@ -1,0 +1,304 @@
+/* program.c - a graph becomes a program: leaves, lowering, loss, gradients, plan. */
+#include <string.h>
+
+#include "engine/program.h"
+
+static int add_root(fanin_program *p, int node, bool own) {
+    if (p->ir.failed) return -1;
+    if (p->root_count == p->root_capacity) {
+        int capacity = p->root_capacity ? p->root_capacity * 2 : 64;
+        fanin__root *more = fanin_realloc(p->roots, (size_t)capacity, sizeof *more);
+        if (!more) return fanin__ir_fail(&p->ir, FANIN_NOMEM, "no memory for the results");
+        p->roots = more;
+        p->root_capacity = capacity;
+    }
+    p->roots[p->root_count] = (fanin__root){node, own, -1};
+    return p->root_count++;
+}
+
+/* ---- leaves ----------------------------------------------------------------------------- */
+
+static fanin_dtype leaf_dtype(const fanin_program *p, const fanin_value *v) {
+    if (v->dtype == FANIN_DTYPE_NONE || fanin_dtype_is_float(v->dtype)) return p->ir.dtype;
+    return v->dtype == FANIN_BOOL ? FANIN_BOOL : FANIN_I64;
+}
+
+static int make_input(fanin_program *p, int number) {
+    const fanin_value *v = &p->graph->values[p->graph->inputs[number]];
+    const int64_t *given = number < 8 ? p->options.input_dims[number] : NULL;
+    int64_t dims[FANIN_MAX_RANK];
+    if (v->rank < 0)
+        return fanin__ir_fail(&p->ir, FANIN_SHAPE, "input '%s' does not say its rank", v->name);
+    for (int i = 0; i < v->rank; i++) {
+        dims[i] = given ? given[i] : v->dims[i];
+        if (dims[i] < 0 && i == 0) dims[i] = p->options.batch > 0 ? p->options.batch : 1;
+        if (dims[i] < 0)
+            return fanin__ir_fail(&p->ir, FANIN_SHAPE,
+                                  "input '%s': dim %d ('%s') is symbolic, its size is needed",
+                                  v->name, i, v->dim_names[i] ? v->dim_names[i] : "?");
+        if (v->dims[i] >= 0 && dims[i] != v->dims[i])
+            return fanin__ir_fail(&p->ir, FANIN_SHAPE,
+                                  "input '%s': dim %d is %lld in the graph, %lld was asked for",
+                                  v->name, i, (long long)v->dims[i], (long long)dims[i]);
+    }
+    return fanin__emit_leaf(&p->ir, FANIN__INPUT, number, leaf_dtype(p, v), v->rank, dims);
+}
+
+static bool is_weight(const fanin_value *v) {
+    return (v->flags & FANIN_VALUE_INITIALIZER) && !(v->flags & FANIN_VALUE_CONSTANT) &&
+           fanin_dtype_is_float(v->dtype);
+}
+
+static int make_weight(fanin_program *p, int value) {
+    const fanin_value *v = &p->graph->values[value];
+    for (int i = 0; i < v->rank; i++)
+        if (v->dims[i] < 0)
+            return fanin__ir_fail(&p->ir, FANIN_SHAPE, "weight '%s': dim %d is not known", v->name,
+                                  i);
+    int node =
+        fanin__emit_leaf(&p->ir, FANIN__WEIGHT, p->weight_count, p->ir.dtype, v->rank, v->dims);
+    p->weights[p->weight_count++] = (fanin__leaf_info){value, node, -1, -1, v->data != NULL};
+    return node;
+}
+
+/* ---- lowering --------------------------------------------------------------------------- */
+
+/* Nodes and values that the outputs depend on. */
+static void mark_used(const fanin_graph *g, char *nodes, char *values) {
+    for (int i = 0; i < g->output_count; i++) values[g->outputs[i]] = 1;
+    for (int i = g->node_count - 1; i >= 0; i--) {
+        const fanin_node *n = &g->nodes[i];
+        for (int k = 0; k < n->output_count; k++)
+            if (n->outputs[k] >= 0 && values[n->outputs[k]]) nodes[i] = 1;
+        for (int k = 0; nodes[i] && k < n->input_count; k++)
+            if (n->inputs[k] >= 0) values[n->inputs[k]] = 1;
+    }
+}
+
+static void make_leaves(fanin_program *p, fanin__lowering *l, const char *used) {
+    const fanin_graph *g = p->graph;
+    for (int i = 0; i < g->input_count && !p->ir.failed; i++) {
+        int node = make_input(p, i);
+        l->ids[g->inputs[i]] = node;
+        p->inputs[p->input_count++] = (fanin__leaf_info){g->inputs[i], node, -1, -1, true};
+    }
+    for (int i = 0; i < g->value_count && !p->ir.failed; i++) {
+        const fanin_value *v = &g->values[i];
+        if (!used[i] || v->producer >= 0 || l->ids[i] >= 0) continue;
+        if (!(v->flags & (FANIN_VALUE_INITIALIZER | FANIN_VALUE_CONSTANT))) continue;
+        l->ids[i] = is_weight(v) ? make_weight(p, i) : fanin__lower_payload(&p->ir, v);
+    }
+}
+
+static bool lower_graph(fanin_program *p, fanin__lowering *l) {
+    const fanin_graph *g = p->graph;
+    char *used = fanin_calloc((size_t)g->node_count + (size_t)g->value_count + 1, 1);
+    if (!used) {
+        fanin__ir_fail(&p->ir, FANIN_NOMEM, "no memory for the graph");
+        return false;
+    }
+    char *values = used + g->node_count;
+    mark_used(g, used, values);
+    make_leaves(p, l, values);
+    for (int i = 0; i < g->node_count && !p->ir.failed; i++)
+        if (used[i]) fanin__lower_node(l, i);
+    fanin_free(used);
+    for (int i = 0; i < g->output_count && !p->ir.failed; i++) {
+        int id = l->ids[g->outputs[i]];
+        if (id < 0)
+            fanin__ir_fail(&p->ir, FANIN_FORMAT, "output '%s' has no value",
+                           g->values[g->outputs[i]].name);
+        p->outputs[i] = add_root(p, id, false);
+    }
+    return !p->ir.failed;
+}
+
+/* ---- loss and gradients ----------------------------------------------------------------- */
+
+static int add_loss(fanin_program *p, const fanin__lowering *l) {
+    if (p->graph->output_count < 1)
+        return fanin__ir_fail(&p->ir, FANIN_ARG, "the graph has no output to take a loss of");
+    int output = l->ids[p->graph->outputs[0]];
+    fanin__node n = p->ir.nodes[output];
+    if (n.dtype != p->ir.dtype || (p->loss->classes && n.rank < 1))
+        return fanin__ir_fail(&p->ir, FANIN_ARG, "loss %s of output '%s', which is %s of rank %d",
+                              p->loss->name, p->graph->values[p->graph->outputs[0]].name,
+                              fanin_dtype_name(n.dtype), n.rank);
+    int rank = p->loss->classes ? n.rank - 1 : n.rank;
+    p->target_classes = p->loss->classes && n.dims[rank] < INT32_MAX ? (int)n.dims[rank] : 0;
+    p->target = fanin__emit_leaf(&p->ir, FANIN__INPUT, p->input_count,
+                                 p->loss->classes ? FANIN_I64 : p->ir.dtype, rank, n.dims);
+    int loss = p->loss->emit(&p->ir, output, p->target);
+    p->loss_root = add_root(p, loss, false);
+    return loss;
+}
+
+static bool is_float(const fanin_program *p, int node) {
+    return node >= 0 && p->ir.nodes[node].dtype == p->ir.dtype;
+}
+
+/* A weight that the loss does not depend on has the gradient 0. */
+static int own_gradient(fanin_program *p, const fanin__sweep *s, int node) {
+    if (p->ir.failed) return -1;
+    int g = s->adjoints[node];
+    return add_root(p, g >= 0 ? g : fanin__emit_fill_like(&p->ir, 0, node), true);
+}
+
+static void add_gradients(fanin_program *p, const fanin__lowering *l, int loss) {
+    const fanin_program_options *o = &p->options;
+    int count = 0, *wrt = fanin_calloc((size_t)(p->weight_count + p->input_count) + 1, sizeof(int));
+    if (!wrt) {
+        fanin__ir_fail(&p->ir, FANIN_NOMEM, "no memory for the gradients");
+        return;
+    }
+    bool inputs = o->input_gradients || (o->keep_values && o->gradients);
+    for (int i = 0; i < p->weight_count && o->gradients; i++)
+        if (l->statistics[p->weights[i].value] == -1) wrt[count++] = p->weights[i].node;
+    for (int i = 0; i < p->input_count && inputs; i++)
+        if (is_float(p, p->inputs[i].node)) wrt[count++] = p->inputs[i].node;
+    fanin__sweep sweep;
+    int one = fanin__emit_scalar(&p->ir, 1);
+    fanin__gradient(&sweep, &p->ir, loss, one, wrt, count);
+    for (int i = 0; i < p->weight_count && o->gradients && !p->ir.failed; i++)
+        if (l->statistics[p->weights[i].value] == -1)
+            p->weights[i].gradient = own_gradient(p, &sweep, p->weights[i].node);
+    for (int i = 0; i < p->input_count && o->input_gradients && !p->ir.failed; i++)
+        if (is_float(p, p->inputs[i].node))
+            p->inputs[i].gradient = own_gradient(p, &sweep, p->inputs[i].node);
+    for (int i = 0; i < p->graph->value_count && o->keep_values && !p->ir.failed; i++) {
+        int node = l->ids[i];
+        if (node >= 0 && node < sweep.count && sweep.adjoints[node] >= 0)
+            p->gradients[i] = add_root(p, sweep.adjoints[node], false);
+    }
+    fanin__sweep_fini(&sweep);
+    fanin_free(wrt);
+}
+
+/* ---- creation --------------------------------------------------------------------------- */
+
+static void fill_weight(fanin_program *p, int i) {
+    const fanin_value *v = &p->graph->values[p->weights[i].value];
+    fanin_buffer b = fanin_program_weight(p, i);
+    if (!v->data || !b.data || v->size != b.count * fanin_dtype_size(v->dtype)) {
+        p->weights[i].present = false;
+        return;
+    }
+    if (v->dtype == b.dtype) {
+        memcpy(b.data, v->data, v->size);
+        return;
+    }
+    const char *from = v->data;
+    size_t size = fanin_dtype_size(v->dtype);
+    for (size_t k = 0; k < b.count; k++) {
+        double x;
+        fanin_convert_to_f64(from + k * size, v->dtype, 1, &x);
+        if (b.dtype == FANIN_F32)
+            ((float *)b.data)[k] = (float)x;
+        else
+            ((double *)b.data)[k] = x;
+    }
+}
+
+static fanin_status check_options(const fanin_program_options *o, fanin_err *err) {
+    if (o->dtype != FANIN_DTYPE_NONE && o->dtype != FANIN_F32 && o->dtype != FANIN_F64)
+        return fanin_err_set(err, FANIN_ARG, "programs run in F32 or F64, not %s",
+                             fanin_dtype_name(o->dtype));
+    if (o->loss && !fanin__loss_find(o->loss))
+        return fanin_err_set(err, FANIN_ARG, "no loss is called '%s' (cross_entropy, mse)",
+                             o->loss);
+    if ((o->gradients || o->input_gradients) && !o->loss)
+        return fanin_err_set(err, FANIN_ARG, "gradients need a loss");
+    return FANIN_OK;
+}
+
+static bool allocate(fanin_program *p) {
+    const fanin_graph *g = p->graph;
+    size_t values = (size_t)g->value_count;
+    p->weights = fanin_calloc(values + 1, sizeof *p->weights);
+    p->inputs = fanin_calloc((size_t)g->input_count + 1, sizeof *p->inputs);
+    p->outputs = fanin_calloc((size_t)g->output_count + 1, sizeof(int));
+    p->values = fanin_calloc(2 * values + 1, sizeof(int));
+    if (!p->weights || !p->inputs || !p->outputs || !p->values) return false;
+    p->gradients = p->values + values;
+    for (size_t i = 0; i < 2 * values; i++) p->values[i] = -1;
+    return true;
+}
+
+static void build(fanin_program *p, fanin__lowering *l) {
+    if (!lower_graph(p, l)) return;
+    int loss = p->loss ? add_loss(p, l) : -1;
+    for (int i = 0; i < p->weight_count; i++) {
+        int statistic = l->statistics[p->weights[i].value];
+        if (statistic >= 0) p->weights[i].statistic = add_root(p, statistic, true);
+    }
+    for (int i = 0; i < p->graph->value_count && p->options.keep_values; i++)
+        if (l->ids[i] >= 0) p->values[i] = add_root(p, l->ids[i], false);
+    if (p->options.gradients || p->options.input_gradients) add_gradients(p, l, loss);
+}
+
+static fanin_status create(fanin_program *p, fanin_err *err) {
+    const fanin_graph *g = p->graph;
+    int *ids = fanin_calloc(2 * (size_t)g->value_count + 1, sizeof(int));
+    if (!ids || !allocate(p)) {
+        fanin_free(ids);
+        return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
+    }
+    for (int i = 0; i < 2 * g->value_count; i++) ids[i] = -1;
+    fanin__lowering l = {.ir = &p->ir,
+                         .graph = g,
+                         .training = !p->options.eval,
+                         .ids = ids,
+                         .statistics = ids + g->value_count};
+    build(p, &l);
+    fanin_free(ids);
+    if (p->ir.failed)
+        return fanin_err_set(err, p->ir.err.status, "%s%s%s", g->name ? g->name : "",
+                             g->name && g->name[0] ? ": " : "", p->ir.err.message);
+    FANIN_TRY(fanin__steps_create(&p->plan, &p->ir, p->roots, p->root_count, err));
+    if (p->ir.dtype == FANIN_F32 && !p->options.reference) {
+        size_t size = 0;
+        FANIN_TRY(fanin__fast_choose(&p->plan, &size, err));
+        p->scratch = fanin_malloc_aligned(size ? size : 64);
+        if (!p->scratch) return fanin_err_set(err, FANIN_NOMEM, "no memory for scratch");
+    }
+    for (int i = 0; i < p->weight_count; i++) fill_weight(p, i);
+    return FANIN_OK;
+}
+
+fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_options *options,
+                                  fanin_program **program, fanin_err *err) {
+    static const fanin_program_options defaults;
+    *program = NULL;
+    if (!options) options = &defaults;
+    FANIN_TRY(check_options(options, err));
+    fanin_program *p = fanin_calloc(1, sizeof *p);
+    if (!p) return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
+    p->graph = graph;
+    p->options = *options;
+    p->loss = options->loss ? fanin__loss_find(options->loss) : NULL;
+    p->loss_root = p->target = -1;
+    fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
+    p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference;
+    fanin_status status = create(p, err);
+    p->options.loss = NULL; /* the caller's memory */
+    memset(p->options.input_dims, 0, sizeof p->options.input_dims);
+    if (status != FANIN_OK) {
+        fanin_program_destroy(p);
+        return status;
+    }
+    *program = p;
+    return FANIN_OK;
+}
+
+void fanin_program_destroy(fanin_program *p) {
+    if (!p) return;
+    fanin__steps_fini(&p->plan);
+    fanin__ir_fini(&p->ir);
+    fanin_free(p->roots);
+    fanin_free(p->weights);
+    fanin_free(p->inputs);
+    fanin_free(p->outputs);
+    fanin_free(p->values);
+    fanin_free_aligned(p->scratch);
+    fanin_free(p);
+}

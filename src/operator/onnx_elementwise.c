@@ -1,0 +1,234 @@
+/* onnx_elementwise.c - activations, arithmetic, comparisons, dropout. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "operator/onnx.h"
+
+static void set(fanin__lowering *l, int id) { fanin__lower_out(l, 0, id); }
+
+void fanin__lower_function(fanin__lowering *l, int arg) {
+    set(l, fanin__emit_apply(l->ir, arg, fanin__lower_in(l, 0)));
+}
+
+static void lower_named(fanin__lowering *l, const char *text) {
+    const fanin_activation *act = fanin__ir_activation(l->ir, text);
+    if (act) set(l, fanin__emit_apply_activation(l->ir, act, 0, fanin__lower_in(l, 0)));
+}
+
+/* Rows of the activation table whose parameters are attributes; ONNX's defaults differ from ours. */
+void fanin__lower_parametric(fanin__lowering *l, int arg) {
+    double a = 0, b = 0;
+    const char *name = "";
+    char text[160], first[32], second[32];
+    switch (arg) {
+    case FANIN_ACT_LEAKY_RELU:
+        name = "leaky_relu";
+        a = fanin__lower_float(l, "alpha", 0.01);
+        break;
+    case FANIN_ACT_ELU:
+        name = "elu";
+        a = fanin__lower_float(l, "alpha", 1);
+        break;
+    case FANIN_ACT_CELU:
+        name = "celu";
+        a = fanin__lower_float(l, "alpha", 1);
+        break;
+    case FANIN_ACT_HARD_SIGMOID:
+        name = "hard_sigmoid";
+        a = fanin__lower_float(l, "alpha", 0.2);
+        b = fanin__lower_float(l, "beta", 0.5);
+        break;
+    case FANIN_ACT_THRESHOLD:
+        name = "threshold";
+        a = fanin__lower_float(l, "alpha", 1);
+        break;
+    case FANIN_ACT_SILU:
+        name = "silu";
+        a = fanin__lower_float(l, "alpha", 1);
+        break;
+    case FANIN_ACT_SELU: lower_named(l, "selu"); return;
+    case FANIN_ACT_HARD_SWISH: lower_named(l, "hard_swish"); return;
+    case FANIN_ACT_SOFTPLUS: lower_named(l, "softplus"); return;
+    case FANIN_ACT_SOFTSIGN: lower_named(l, "softsign"); return;
+    case FANIN_ACT_MISH: lower_named(l, "mish"); return;
+    default:
+        lower_named(l, strcmp(fanin__lower_string(l, "approximate", "none"), "tanh") ? "gelu"
+                                                                                     : "gelu_tanh");
+        return;
+    }
+    bool pair = arg == FANIN_ACT_HARD_SIGMOID || arg == FANIN_ACT_THRESHOLD;
+    snprintf(text, sizeof text, "%s:%s%s%s", name, fanin__number_text(a, first), pair ? "," : "",
+             pair ? fanin__number_text(b, second) : "");
+    lower_named(l, text);
+}
+
+/* Domain "fanin": any activation by name or formula. The names that have a primitive use it. */
+void fanin__lower_custom(fanin__lowering *l, int arg) {
+    (void)arg;
+    const char *text = fanin__lower_string(l, "name", NULL);
+    if (!text) text = fanin__lower_string(l, "formula", NULL);
+    if (!text) {
+        fanin__ir_fail(l->ir, FANIN_FORMAT, "no attribute 'name' or 'formula'");
+        return;
+    }
+    const fanin_activation *act = fanin__ir_activation(l->ir, text);
+    if (!act) return;
+    int x = fanin__lower_in(l, 0);
+    switch (fanin_activation_id_of(act)) {
+    case FANIN_ACT_IDENTITY: set(l, x); break;
+    case FANIN_ACT_TANH: set(l, fanin__emit_apply(l->ir, FANIN__FN_TANH, x)); break;
+    case FANIN_ACT_SIGMOID: set(l, fanin__emit_apply(l->ir, FANIN__FN_SIGMOID, x)); break;
+    case FANIN_ACT_RELU: set(l, fanin__emit_apply(l->ir, FANIN__FN_RELU, x)); break;
+    default: set(l, fanin__emit_apply_activation(l->ir, act, 0, x)); break;
+    }
+}
+
+/* x where it is positive, else slope times x; slopes line up with the channels by broadcasting. */
+void fanin__lower_prelu(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0), slope = fanin__lower_in(l, 1);
+    if (x < 0 || slope < 0) return;
+    int zero = fanin__emit_fill_like(ir, 0, x);
+    set(l, fanin__emit_select(ir, fanin__emit_binary(ir, FANIN__LT, zero, x), x,
+                              fanin__emit_binary(ir, FANIN__MUL, slope, x)));
+}
+
+void fanin__lower_clip(fanin__lowering *l, int arg) {
+    (void)arg;
+    int x = fanin__lower_in(l, 0);
+    if (x < 0) return;
+    bool real = l->ir->nodes[x].dtype == l->ir->dtype;
+    double low = fanin__lower_number(l, "min", 1, real ? -INFINITY : -9e18);
+    double high = fanin__lower_number(l, "max", 2, real ? INFINITY : 9e18);
+    if (real) {
+        set(l, fanin__emit_apply_with(l->ir, FANIN__FN_CLAMP, low, high, x));
+        return;
+    }
+    x = fanin__emit_binary_scalar(l->ir, FANIN__MAX, x, low);
+    set(l, fanin__emit_binary_scalar(l->ir, FANIN__MIN, x, high));
+}
+
+/* ---- two tensors ------------------------------------------------------------------------ */
+
+/* Opset 6 and older said where a smaller operand lines up by an attribute; broadcasting to the right
+ * covers what exporters wrote. */
+void fanin__lower_binary(fanin__lowering *l, int arg) {
+    int a = fanin__lower_in(l, 0), b = fanin__lower_in(l, 1);
+    if (a < 0 || b < 0) return;
+    double divisor;
+    if (arg == FANIN__DIV && l->ir->nodes[b].dtype == FANIN_I64 &&
+        fanin__const_value(l->ir, b, &divisor) && divisor == 0) {
+        fanin__ir_fail(l->ir, FANIN_DOMAIN, "integer division by zero");
+        return;
+    }
+    set(l, fanin__emit_binary(l->ir, (fanin__binary_kind)arg, a, b));
+}
+
+void fanin__lower_compare_swapped(fanin__lowering *l, int arg) {
+    int a = fanin__lower_in(l, 0);
+    set(l, fanin__emit_binary(l->ir, (fanin__binary_kind)arg, fanin__lower_in(l, 1), a));
+}
+
+/* Min, Max, Sum; DIV stands for Mean. */
+void fanin__lower_variadic(fanin__lowering *l, int arg) {
+    int count = l->node->input_count, y = fanin__lower_in(l, 0);
+    fanin__binary_kind kind = arg == FANIN__DIV ? FANIN__ADD : (fanin__binary_kind)arg;
+    for (int i = 1; i < count; i++) y = fanin__emit_binary(l->ir, kind, y, fanin__lower_in(l, i));
+    if (arg == FANIN__DIV) y = fanin__emit_apply_with(l->ir, FANIN__FN_SCALE, 1.0 / count, 0, y);
+    set(l, y);
+}
+
+/* A constant exponent becomes the function that it is: squares, roots and reciprocals are exact and
+ * have derivatives where the logarithm of the base has none. */
+void fanin__lower_pow(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0), e = fanin__lower_in(l, 1);
+    if (x < 0 || e < 0) return;
+    fanin_dtype type = ir->nodes[x].dtype;
+    double power;
+    if (type == ir->dtype && fanin__const_value(ir, e, &power)) {
+        int y = power == 2     ? fanin__emit_apply(ir, FANIN__FN_SQUARE, x)
+                : power == 1   ? x
+                : power == 0.5 ? fanin__emit_apply(ir, FANIN__FN_SQRT, x)
+                : power == -1  ? fanin__emit_apply(ir, FANIN__FN_RECIPROCAL, x)
+                               : fanin__emit_apply_with(ir, FANIN__FN_POWER, power, 0, x);
+        set(l, y);
+        return;
+    }
+    set(l, fanin__emit_binary(ir, FANIN__POW, x, fanin__emit_cast(ir, e, type)));
+}
+
+void fanin__lower_mod(fanin__lowering *l, int arg) {
+    (void)arg;
+    int a = fanin__lower_in(l, 0);
+    set(l, fanin__emit_binary(l->ir, fanin__lower_int(l, "fmod", 0) ? FANIN__FMOD : FANIN__MOD, a,
+                              fanin__lower_in(l, 1)));
+}
+
+void fanin__lower_where(fanin__lowering *l, int arg) {
+    (void)arg;
+    int c = fanin__emit_cast(l->ir, fanin__lower_in(l, 0), FANIN_BOOL);
+    int a = fanin__lower_in(l, 1);
+    set(l, fanin__emit_select(l->ir, c, a, fanin__lower_in(l, 2)));
+}
+
+/* All floating types are the program's, all integers 64 bits wide. */
+void fanin__lower_cast(fanin__lowering *l, int arg) {
+    int x = fanin__lower_in(l, 0);
+    if (arg == 1) {
+        int like = fanin__lower_in(l, 1);
+        if (like >= 0) set(l, fanin__emit_cast(l->ir, x, l->ir->nodes[like].dtype));
+        return;
+    }
+    switch (fanin__lower_int(l, "to", 1)) {
+    case 1:
+    case 10:
+    case 11:
+    case 16: set(l, fanin__emit_cast(l->ir, x, l->ir->dtype)); break;
+    case 9: set(l, fanin__emit_cast(l->ir, x, FANIN_BOOL)); break;
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+    case 12:
+    case 13: set(l, fanin__emit_cast(l->ir, x, FANIN_I64)); break;
+    default: fanin__lower_fail(l, "a cast to this type"); break;
+    }
+}
+
+void fanin__lower_identity(fanin__lowering *l, int arg) {
+    (void)arg;
+    set(l, fanin__lower_in(l, 0));
+}
+
+/* Whether a program trains decides, not the flag that the exporter left in the node. */
+void fanin__lower_dropout(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    double ratio = fanin__lower_number(l, "ratio", 1, 0.5);
+    if (x < 0) return;
+    if (!(ratio >= 0 && ratio <= 1)) {
+        fanin__ir_fail(ir, FANIN_ARG, "dropout ratio %g is not in [0, 1]", ratio);
+        return;
+    }
+    fanin__node n = ir->nodes[x];
+    int drop;
+    if (l->training && ratio > 0) {
+        int u = fanin__emit_uniform(ir, n.rank, n.dims);
+        drop = fanin__emit_binary(ir, FANIN__LT, u, fanin__emit_scalar(ir, ratio));
+        int scaled =
+            fanin__emit_apply_with(ir, FANIN__FN_SCALE, ratio < 1 ? 1 / (1 - ratio) : 0, 0, x);
+        x = fanin__emit_select(ir, drop, fanin__emit_fill_like(ir, 0, x), scaled);
+    } else {
+        drop = fanin__emit_cast(ir, fanin__emit_fill_like(ir, 0, x), FANIN_BOOL);
+    }
+    set(l, x);
+    if (fanin__lower_wants_out(l, 1))
+        fanin__lower_out(l, 1, fanin__emit_apply(ir, FANIN__FN_NOT, drop));
+}

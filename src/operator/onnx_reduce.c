@@ -1,0 +1,76 @@
+/* onnx_reduce.c - reductions over axes. */
+#include "operator/onnx.h"
+
+/* Axes are an attribute, or input 1 in newer opsets; none means all, unless told to do nothing. */
+static bool read_axes(fanin__lowering *l, int rank, unsigned *mask) {
+    int64_t axes[FANIN_MAX_RANK];
+    int count = fanin__lower_ints(l, "axes", 1, axes, FANIN_MAX_RANK);
+    if (count <= 0 && fanin__lower_int(l, "noop_with_empty_axes", 0)) return false;
+    *mask = fanin__lower_axes(l, "axes", 1, rank);
+    return true;
+}
+
+static int function(fanin__ir *ir, fanin__function f, int x) { return fanin__emit_apply(ir, f, x); }
+
+void fanin__lower_reduce(fanin__lowering *l, int arg) {
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0), y = -1;
+    if (x < 0) return;
+    unsigned mask = 0;
+    bool keep = fanin__lower_int(l, "keepdims", 1) != 0;
+    if (!read_axes(l, ir->nodes[x].rank, &mask)) {
+        fanin__lower_out(l, 0, x);
+        return;
+    }
+    switch (arg) {
+    case 0: y = fanin__emit_reduce(ir, FANIN__SUM, x, mask, keep); break;
+    case 1: y = fanin__emit_mean(ir, x, mask, keep); break;
+    case 2: y = fanin__emit_reduce(ir, FANIN__REDUCE_MAX, x, mask, keep); break;
+    case 3: y = fanin__emit_reduce(ir, FANIN__REDUCE_MIN, x, mask, keep); break;
+    case 4: y = fanin__emit_reduce(ir, FANIN__PROD, x, mask, keep); break;
+    case 5:
+        y = fanin__emit_reduce(ir, FANIN__SUM, function(ir, FANIN__FN_ABS, x), mask, keep);
+        break;
+    case 6:
+        y = fanin__emit_reduce(ir, FANIN__SUM, function(ir, FANIN__FN_SQUARE, x), mask, keep);
+        y = function(ir, FANIN__FN_SQRT, y);
+        break;
+    case 7:
+        y = fanin__emit_reduce(ir, FANIN__SUM, function(ir, FANIN__FN_SQUARE, x), mask, keep);
+        break;
+    case 8:
+        y = function(ir, FANIN__FN_LOG, fanin__emit_reduce(ir, FANIN__SUM, x, mask, keep));
+        break;
+    default: {
+        int top = fanin__emit_max_detached(ir, x, mask);
+        int e = function(ir, FANIN__FN_EXP, fanin__emit_binary(ir, FANIN__SUB, x, top));
+        y = function(ir, FANIN__FN_LOG, fanin__emit_reduce(ir, FANIN__SUM, e, mask, true));
+        y = fanin__emit_reduce(ir, FANIN__SUM, fanin__emit_binary(ir, FANIN__ADD, y, top), mask,
+                               keep); /* sums single elements: drops the axes */
+        break;
+    }
+    }
+    fanin__lower_out(l, 0, y);
+}
+
+void fanin__lower_argmax(fanin__lowering *l, int arg) {
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    if (x < 0) return;
+    int axis = fanin__lower_axis(l, fanin__lower_int(l, "axis", 0), ir->nodes[x].rank);
+    if (axis < 0) return;
+    if (fanin__lower_int(l, "select_last_index", 0)) {
+        fanin__lower_fail(l, "select_last_index is not implemented");
+        return;
+    }
+    if (arg) x = function(ir, FANIN__FN_NEG, x);
+    int y = fanin__emit_argmax(ir, x, axis);
+    if (!fanin__lower_int(l, "keepdims", 1)) {
+        int64_t dims[FANIN_MAX_RANK];
+        int rank = 0;
+        for (int i = 0; y >= 0 && i < ir->nodes[y].rank; i++)
+            if (i != axis) dims[rank++] = ir->nodes[y].dims[i];
+        y = fanin__emit_reshape(ir, y, rank, dims);
+    }
+    fanin__lower_out(l, 0, y);
+}

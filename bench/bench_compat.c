@@ -32,6 +32,10 @@ static void run_jax_normal(void) {
     fanin_jax_normal(FANIN_JAX_PARTITIONABLE, fanin_jax_key_from(1, false), N, buffer);
 }
 
+static void run_orthogonal(void) {
+    fanin_torch_orthogonal(&torch_rng, FANIN_F32, (int64_t[]){1024, 1024}, 2, 1, buffer);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -47,6 +51,7 @@ static const struct {
     {"numpy_pcg64_standard_normal_f64", run_numpy},
     {"jax_uniform_f32", run_jax_uniform},
     {"jax_normal_f32", run_jax_normal},
+    {"torch_orthogonal_1024_f32_per_4Mi", run_orthogonal},
 };
 
 static int ascending(const void *a, const void *b) {

@@ -149,7 +149,7 @@ FANIN_API fanin_status fanin_torch_kaiming_normal(fanin_torch_rng *rng, fanin_dt
                                                   void *out);
 /* orthogonal_: the draws are exact, the factorisation agrees with LAPACK's within rounding (f32
  * 5e-6, f64 1e-13 absolute); our own bits are the same on every machine where the draws are.
- * F32 and F64. Allocates 2 * rows * cols doubles while it runs. */
+ * F32 and F64. Allocates about twice the matrix in f64 while it runs. */
 FANIN_API fanin_status fanin_torch_orthogonal(fanin_torch_rng *rng, fanin_dtype dtype,
                                               const int64_t *dims, int rank, double gain,
                                               void *out);
@@ -303,7 +303,9 @@ FANIN_API fanin_status fanin_jax_bits(fanin_jax_mode mode, fanin_jax_key key, in
 /* random.uniform(key, (n,), dtype, low, high): F32, F64. */
 FANIN_API fanin_status fanin_jax_uniform(fanin_jax_mode mode, fanin_jax_key key, fanin_dtype dtype,
                                          size_t n, double low, double high, void *out);
-/* random.normal, random.truncated_normal(lower, upper): F32. libm: within 3e-6 of XLA. */
+/* random.normal, random.truncated_normal(lower, upper): F32, within 3e-6 of XLA, whose logarithm
+ * differs between versions and devices; our own bits are the same on every machine (libm's erf
+ * enters through the bounds of a truncation). Long arrays are made by all threads. */
 FANIN_API fanin_status fanin_jax_normal(fanin_jax_mode mode, fanin_jax_key key, size_t n,
                                         float *out);
 FANIN_API fanin_status fanin_jax_truncated_normal(fanin_jax_mode mode, fanin_jax_key key, size_t n,
@@ -323,7 +325,7 @@ FANIN_API fanin_status fanin_jax_variance_scaling(fanin_jax_mode mode, fanin_jax
                                                   fanin_jax_distribution distribution, size_t n,
                                                   float *out);
 /* nn.initializers.orthogonal(scale): the last dimension is the columns. Within 1e-5 of JAX.
- * Allocates 2 * n doubles while it runs. */
+ * Allocates about twice the matrix in f64 while it runs. */
 FANIN_API fanin_status fanin_jax_orthogonal(fanin_jax_mode mode, fanin_jax_key key,
                                             const int64_t *dims, int rank, double scale,
                                             float *out);

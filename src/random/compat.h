@@ -5,6 +5,9 @@
 #include "base/base.h"
 #include "fanin/compat.h"
 
+/* Columns of a panel of reflections, and columns that one task applies it to. */
+enum { FANIN__QR_PANEL = 32, FANIN__QR_TILE = 64 };
+
 /* One body (compat_kernels.h) compiled per instruction set; every variant gives the same bits. */
 typedef struct fanin__compat_kernels {
     const char *name;
@@ -17,6 +20,16 @@ typedef struct fanin__compat_kernels {
     /* Chunks of 16 words to 16 normals each, by the vector polynomials. */
     void (*normal)(const uint32_t *restrict word, size_t chunks, float mean, float std,
                    float *restrict out);
+    /* Threefry2x32-20 of n counters (c0, c1). */
+    void (*threefry)(const uint32_t *restrict key, const uint32_t *restrict c0,
+                     const uint32_t *restrict c1, size_t n, uint32_t *restrict out0,
+                     uint32_t *restrict out1);
+    /* x in [-1, 1] becomes sqrt(2) erfinv(x), by the polynomials of XLA. */
+    void (*quantile)(float *restrict x, size_t n);
+    /* A -= V T V' A on `width` <= FANIN__QR_TILE columns of A (stride lda). V has FANIN__QR_PANEL
+     * columns, nb of them in use and the rest zero, and three rows of zeros below the last. */
+    void (*reflect)(const double *restrict v, const double *restrict t, size_t rows, size_t nb,
+                    double *restrict a, size_t lda, size_t width);
 } fanin__compat_kernels;
 
 /* The best for this machine, as fanin_cpu_level() allows. */
@@ -33,9 +46,8 @@ float fanin__round_bf16(float v);
 float fanin__round_f16(float v);
 
 /* Q of the reduced QR of the rows x cols row-major a (rows >= cols), columns times the sign of
- * R's diagonal, written over a. `work` holds rows * cols + 2 * cols doubles. Householder
- * reflections in double, sums in a fixed order. */
-void fanin__qr_signed(double *a, size_t rows, size_t cols, double *work);
+ * R's diagonal, written over a. FANIN_NOMEM: it needs about the matrix once more. */
+fanin_status fanin__qr_signed(double *a, size_t rows, size_t cols);
 
 /* The rows x cols matrix of normals in `out` (F32 or F64) becomes gain times the orthogonal factor
  * of itself, or of its transpose if it is wide: nn.init.orthogonal_ after its draw. */

@@ -2,7 +2,8 @@
 #include "random/compat_kernels.h"
 
 const fanin__compat_kernels *fanin__compat_kernels_ref(void) {
-    static const fanin__compat_kernels table = {"ref", mt_block, uniform, normal};
+    static const fanin__compat_kernels table = {"ref",    mt_block, uniform, normal,
+                                                threefry, quantile, reflect};
     return &table;
 }
 

@@ -5,7 +5,8 @@
 #include "random/compat_kernels.h"
 
 const fanin__compat_kernels *fanin__compat_kernels_avx512(void) {
-    static const fanin__compat_kernels table = {"avx512", mt_block, uniform, normal};
+    static const fanin__compat_kernels table = {"avx512", mt_block, uniform, normal,
+                                                threefry, quantile, reflect};
     return &table;
 }
 #else

@@ -132,18 +132,13 @@ static void write_matrix(fanin_dtype dtype, const double *a, size_t rows, size_t
 fanin_status fanin__orthogonal_rows(fanin_dtype dtype, size_t rows, size_t cols, double gain,
                                     void *out) {
     bool transposed = rows < cols;
-    size_t tall = transposed ? cols : rows, narrow = transposed ? rows : cols, count, total;
-    if (!fanin__size_mul(tall, narrow, &count) || !fanin__size_add(count, 2 * narrow, &total))
-        return FANIN_NOMEM;
-    double *a = fanin_calloc(count, sizeof *a), *work = fanin_calloc(total, sizeof *work);
-    fanin_status status = FANIN_NOMEM;
-    if (a && work) {
-        read_matrix(dtype, out, rows, cols, transposed, a);
-        fanin__qr_signed(a, tall, narrow, work);
-        write_matrix(dtype, a, rows, cols, transposed, gain, out);
-        status = FANIN_OK;
-    }
-    fanin_free(work);
+    size_t count;
+    if (!fanin__size_mul(rows, cols, &count)) return FANIN_NOMEM;
+    double *a = fanin_calloc(count, sizeof *a);
+    if (!a) return FANIN_NOMEM;
+    read_matrix(dtype, out, rows, cols, transposed, a);
+    fanin_status status = fanin__qr_signed(a, transposed ? cols : rows, transposed ? rows : cols);
+    if (status == FANIN_OK) write_matrix(dtype, a, rows, cols, transposed, gain, out);
     fanin_free(a);
     return status;
 }

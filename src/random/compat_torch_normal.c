@@ -132,14 +132,10 @@ static fanin_status chunk_half_old(const block_law *law, const uint32_t *word, v
     return fanin_convert_from_f32(value, 16, law->dtype, out);
 }
 
-/* From 2.12: f32 per chunk, rounded once. */
+/* Half types of 2.12, and later ones without the vector code: f32 per chunk, rounded once. */
 static fanin_status chunk_half(const block_law *law, const uint32_t *word, void *out) {
-    const fanin__compat_kernels *kernels = law->rng->mt.kernels;
     float value[16];
-    if (fanin__torch_fused(law->rng) && law->rng->version >= FANIN_TORCH_2_13)
-        kernels->normal(word, 1, (float)law->mean, (float)law->std, value);
-    else
-        libm_f32(law, word, value);
+    libm_f32(law, word, value);
     return fanin_convert_from_f32(value, 16, law->dtype, out);
 }
 
@@ -154,17 +150,31 @@ static fanin_status blocks(fanin_torch_rng *rng, const block_law *law, chunk_fn 
     return FANIN_OK;
 }
 
+/* Do the vector polynomials make this dtype? */
+static bool is_vector(const fanin_torch_rng *rng, fanin_dtype dtype) {
+    if (!fanin__torch_fused(rng) || dtype == FANIN_F64) return false;
+    return dtype == FANIN_F32 || rng->version >= FANIN_TORCH_2_13;
+}
+
 /* The usual case, in runs of as many chunks as one block of the generator has words for. */
-static void blocks_f32(fanin_torch_rng *rng, size_t n, float mean, float std, float *out) {
+static fanin_status blocks_vector(fanin_torch_rng *rng, const block_law *law, size_t n,
+                                  unsigned char *out) {
+    enum { RUN = FANIN_MT19937_WORDS / 16 };
     const fanin__compat_kernels *kernels = rng->mt.kernels;
+    size_t item = fanin_dtype_size(law->dtype);
     for (size_t left = n / 16; left;) {
-        uint32_t words[FANIN_MT19937_WORDS];
-        size_t run = left < FANIN_MT19937_WORDS / 16 ? left : FANIN_MT19937_WORDS / 16;
+        uint32_t words[16 * RUN];
+        float value[16 * RUN];
+        size_t run = left < RUN ? left : RUN;
+        bool direct = law->dtype == FANIN_F32;
         fanin_mt19937_fill(&rng->mt, 16 * run, words);
-        kernels->normal(words, run, mean, std, out);
-        out += 16 * run;
+        kernels->normal(words, run, (float)law->mean, (float)law->std,
+                        direct ? (float *)(void *)out : value);
+        if (!direct) FANIN_TRY(fanin_convert_from_f32(value, 16 * run, law->dtype, out));
+        out += 16 * run * item;
         left -= run;
     }
+    return FANIN_OK;
 }
 
 static chunk_fn chunk_for(const fanin_torch_rng *rng, fanin_dtype dtype) {
@@ -184,11 +194,10 @@ static fanin_status whole_chunks(fanin_torch_rng *rng, const block_law *law, siz
     if (!out) {
         fanin__torch_skip(rng, n / 16 * 16);
         if (law->dtype == FANIN_F64) fanin__torch_skip(rng, n / 16 * 16);
-    } else if (law->dtype == FANIN_F32 && fanin__torch_fused(rng))
-        blocks_f32(rng, n, (float)law->mean, (float)law->std, (float *)(void *)out);
-    else
-        return blocks(rng, law, chunk_for(rng, law->dtype), n, out);
-    return FANIN_OK;
+        return FANIN_OK;
+    }
+    if (is_vector(rng, law->dtype)) return blocks_vector(rng, law, n, out);
+    return blocks(rng, law, chunk_for(rng, law->dtype), n, out);
 }
 
 static bool law_ok(double mean, double std) { return isfinite(mean) && std >= 0 && isfinite(std); }

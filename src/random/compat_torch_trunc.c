@@ -102,6 +102,8 @@ typedef struct proposal {
 static double value_at(fanin_dtype dtype, const void *p, size_t i) {
     double v = 0;
     size_t size = fanin_dtype_size(dtype);
+    if (dtype == FANIN_F32) return (double)((const float *)p)[i];
+    if (dtype == FANIN_F64) return ((const double *)p)[i];
     fanin_convert_to_f64((const unsigned char *)p + i * size, dtype, 1, &v);
     return v;
 }
@@ -127,21 +129,48 @@ static bool accepted(const proposal *p, size_t i) {
     return !(log(((const double *)p->chance)[i]) > t * t * -0.5 - p->peak);
 }
 
-static fanin_status rounds(const proposal *p, unsigned char *open, unsigned char *out) {
-    size_t pending = p->n, size = fanin_dtype_size(p->dtype);
-    memset(open, 1, p->n);
-    for (int round = 0; pending; round++) {
-        if (fanin_interrupted()) return FANIN_INTERRUPTED;
-        if (round == MAX_ROUNDS) return FANIN_NOCONV;
-        FANIN_TRY(propose(p));
-        for (size_t i = 0; i < p->n; i++)
-            if (open[i] && accepted(p, i)) {
-                open[i] = 0;
-                pending--;
-                if (out) memcpy(out + i * size, (unsigned char *)p->candidate + i * size, size);
-            }
+static void copy_value(fanin_dtype dtype, const void *from, size_t i, void *to) {
+    if (dtype == FANIN_F64)
+        ((double *)to)[i] = ((const double *)from)[i];
+    else if (dtype == FANIN_F32)
+        ((float *)to)[i] = ((const float *)from)[i];
+    else
+        ((uint16_t *)to)[i] = ((const uint16_t *)from)[i];
+}
+
+/* Takes what is accepted at open places; returns how many stay open. The common case first: one
+ * pass without branches. */
+static size_t take(const proposal *p, unsigned char *open, void *out) {
+    size_t pending = 0;
+    if (p->dtype == FANIN_F32 && !p->chance && out) {
+        const float *candidate = p->candidate;
+        float *value = out, low = (float)p->low, high = (float)p->high;
+        for (size_t i = 0; i < p->n; i++) {
+            float v = open[i] ? candidate[i] : value[i];
+            value[i] = v;
+            open[i] = v < low || v > high;
+            pending += open[i];
+        }
+        return pending;
     }
-    return FANIN_OK;
+    for (size_t i = 0; i < p->n; i++) {
+        if (open[i] && accepted(p, i)) {
+            open[i] = 0;
+            if (out) copy_value(p->dtype, p->candidate, i, out);
+        }
+        pending += open[i];
+    }
+    return pending;
+}
+
+static fanin_status rounds(const proposal *p, unsigned char *open, void *out) {
+    memset(open, 1, p->n);
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        if (fanin_interrupted()) return FANIN_INTERRUPTED;
+        FANIN_TRY(propose(p));
+        if (take(p, open, out) == 0) return FANIN_OK;
+    }
+    return FANIN_NOCONV;
 }
 
 static fanin_status by_rejection(proposal *p, bool from_normal, void *out) {

@@ -1,0 +1,209 @@
+/* Whole models against an independent implementation: outputs, losses, every gradient, and the first
+ * ten losses of training. Tolerances are those of models/README.md in the shared folder. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "fanin/engine.h"
+#include "fanin/format.h"
+#include "testing.h"
+
+static const char *golden(const char *model, const char *file) {
+    char path[200];
+    snprintf(path, sizeof path, "models/golden/%s/%s", model, file);
+    return test_shared(path);
+}
+
+static fanin_weights *open_weights(const char *model, const char *file) {
+    fanin_weights *w;
+    fanin_err err = {0};
+    assert_ok_err(fanin_weights_open(golden(model, file), &w, &err), err);
+    return w;
+}
+
+static fanin_graph *open_graph(const char *model) {
+    fanin_graph *g;
+    fanin_err err = {0};
+    assert_ok_err(fanin_graph_load_onnx(golden(model, "model.onnx"), &g, &err), err);
+    return g;
+}
+
+static double number(fanin_dtype dtype, const void *data, size_t i) {
+    if (dtype == FANIN_I64) {
+        int64_t v;
+        memcpy(&v, (const char *)data + 8 * i, sizeof v);
+        return (double)v;
+    }
+    double v;
+    const char *at = (const char *)data + i * fanin_dtype_size(dtype);
+    assert_int_equal(fanin_convert_to_f64(at, dtype, 1, &v), FANIN_OK);
+    return v;
+}
+
+static void fill(fanin_buffer b, const fanin_array *a) {
+    size_t count = a->size / fanin_dtype_size(a->dtype);
+    assert_non_null(b.data);
+    assert_int_equal(b.count, count);
+    for (size_t i = 0; i < count; i++) {
+        double v = number(a->dtype, a->data, i);
+        if (b.dtype == FANIN_I64)
+            ((int64_t *)b.data)[i] = (int64_t)v;
+        else if (b.dtype == FANIN_F32)
+            ((float *)b.data)[i] = (float)v;
+        else
+            ((double *)b.data)[i] = v;
+    }
+}
+
+static void distance(fanin_buffer b, const fanin_array *want, double *difference, double *norm) {
+    assert_non_null(b.data);
+    assert_int_equal(b.count, want->size / fanin_dtype_size(want->dtype));
+    *difference = *norm = 0;
+    for (size_t i = 0; i < b.count; i++) {
+        double w = number(want->dtype, want->data, i), d = number(b.dtype, b.data, i) - w;
+        *difference += d * d;
+        *norm += w * w;
+    }
+    *difference = sqrt(*difference);
+    *norm = sqrt(*norm);
+}
+
+/* The array after `"key":` in golden.json, below "section" if that is given. */
+static int read_numbers(const char *model, const char *section, const char *key, double *out,
+                        int max) {
+    static char text[65536];
+    FILE *f = fopen(golden(model, "golden.json"), "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    char quoted[160];
+    const char *at = text;
+    if (section) {
+        snprintf(quoted, sizeof quoted, "\"%s\"", section);
+        at = strstr(at, quoted);
+        assert_non_null(at);
+    }
+    snprintf(quoted, sizeof quoted, "\"%s\"", key);
+    at = strstr(at, quoted);
+    assert_non_null(at);
+    at = strchr(at, ':') + 1;
+    int count = 0;
+    while (count < max) {
+        while (*at == ' ' || *at == '\n' || *at == '[' || *at == ',') at++;
+        const char *end;
+        double v = fanin__parse_double(at, &end);
+        if (end == at) break;
+        out[count++] = v;
+        at = end;
+        if (!section && max == 1) break;
+    }
+    return count;
+}
+
+typedef struct run {
+    fanin_graph *graph;
+    fanin_program *program;
+} run;
+
+static run start(const char *model, fanin_dtype dtype, bool reference) {
+    run r = {.graph = open_graph(model)};
+    fanin_err err = {0};
+    fanin_weights *in = open_weights(model, "input.npy"), *to = open_weights(model, "target.npy");
+    fanin_program_options o = {.batch = fanin_weights_at(in, 0)->dims[0],
+                               .loss = "cross_entropy",
+                               .gradients = true,
+                               .dtype = dtype,
+                               .reference = reference};
+    assert_ok_err(fanin_program_create(r.graph, &o, &r.program, &err), err);
+    fill(fanin_program_input(r.program, 0), fanin_weights_at(in, 0));
+    fill(fanin_program_target(r.program), fanin_weights_at(to, 0));
+    fanin_weights_close(in);
+    fanin_weights_close(to);
+    return r;
+}
+
+static void finish(run r) {
+    fanin_program_destroy(r.program);
+    fanin_graph_destroy(r.graph);
+}
+
+static void agrees(const char *model, fanin_dtype dtype, bool reference) {
+    run r = start(model, dtype, reference);
+    fanin_err err = {0};
+    assert_ok_err(fanin_program_run(r.program, &err), err);
+    double loss = 0, difference, norm, whole = 0, tight = dtype == FANIN_F64 ? 1e-2 : 1;
+    assert_int_equal(read_numbers(model, NULL, "loss_step0_float64", &loss, 1), 1);
+    assert_near(fanin_program_loss(r.program), loss, 0, 1e-5 * tight);
+
+    fanin_weights *want = open_weights(model, "output_float64.npy");
+    distance(fanin_program_output(r.program, 0), fanin_weights_at(want, 0), &difference, &norm);
+    assert_near(difference / norm, 0, 1e-5 * tight, 0);
+    fanin_weights_close(want);
+
+    want = open_weights(model, "grads_float64.npz");
+    for (int i = 0; i < fanin_weights_count(want); i++) {
+        const fanin_array *a = fanin_weights_at(want, i);
+        for (size_t k = 0; k < a->size / 8; k++) {
+            double v = number(a->dtype, a->data, k);
+            whole += v * v;
+        }
+    }
+    whole = sqrt(whole);
+    int compared = 0;
+    for (int i = 0; i < fanin_program_weight_count(r.program); i++) {
+        const char *name = fanin_program_weight_name(r.program, i);
+        const fanin_array *a = fanin_weights_find(want, name);
+        assert_true(fanin_program_weight_present(r.program, i));
+        if (!a) { /* running statistics */
+            assert_null(fanin_program_gradient(r.program, i).data);
+            continue;
+        }
+        compared++;
+        distance(fanin_program_gradient(r.program, i), a, &difference, &norm);
+        double allowed = tight * (1e-5 * norm + 1e-6 * whole);
+        if (!(difference <= allowed))
+            fail_msg("%s: gradient of %s is %g off, %g allowed", model, name, difference, allowed);
+    }
+    assert_int_equal(compared, fanin_weights_count(want));
+    fanin_weights_close(want);
+    finish(r);
+}
+
+/* Plain gradient descent, updates in the program's precision. */
+static void follows_sgd(const char *model) {
+    enum { STEPS = 10 };
+    double f32[STEPS] = {0}, f64[STEPS] = {0}, worst = 0, lr = 0.05;
+    assert_int_equal(read_numbers(model, "trajectories", "sgd lr=0.05", f32, STEPS), STEPS);
+    assert_int_equal(read_numbers(model, "trajectories_float64", "sgd lr=0.05", f64, STEPS), STEPS);
+    run r = start(model, FANIN_F32, false);
+    for (int s = 0; s < STEPS; s++) {
+        fanin_err err = {0};
+        assert_ok_err(fanin_program_run(r.program, &err), err);
+        worst = fmax(worst, fabs(f32[s] - f64[s]) / f64[s]);
+        assert_near(fanin_program_loss(r.program), f64[s], 0, fmax(1e-4, 3 * worst));
+        for (int i = 0; i < fanin_program_weight_count(r.program); i++) {
+            fanin_buffer w = fanin_program_weight(r.program, i);
+            fanin_buffer g = fanin_program_gradient(r.program, i);
+            for (size_t k = 0; g.data && k < w.count; k++)
+                ((float *)w.data)[k] -= (float)lr * ((const float *)g.data)[k];
+        }
+    }
+    finish(r);
+}
+
+TEST(mlp5_tanh_fast) { agrees("mlp5_tanh", FANIN_F32, false); }
+TEST(mlp5_tanh_reference) { agrees("mlp5_tanh", FANIN_F32, true); }
+TEST(mlp5_tanh_double) { agrees("mlp5_tanh", FANIN_F64, false); }
+TEST(mlp5_tanh_sgd) { follows_sgd("mlp5_tanh"); }
+TEST(lenet5_fast) { agrees("lenet5", FANIN_F32, false); }
+TEST(lenet5_reference) { agrees("lenet5", FANIN_F32, true); }
+TEST(lenet5_double) { agrees("lenet5", FANIN_F64, false); }
+TEST(lenet5_sgd) { follows_sgd("lenet5"); }
+TEST(resnet8_fast) { agrees("resnet8", FANIN_F32, false); }
+TEST(resnet8_double) { agrees("resnet8", FANIN_F64, false); }
+TEST(gpt_tiny_fast) { agrees("gpt_tiny", FANIN_F32, false); }
+TEST(gpt_tiny_reference) { agrees("gpt_tiny", FANIN_F32, true); }
+TEST(gpt_tiny_double) { agrees("gpt_tiny", FANIN_F64, false); }
+TEST(gpt_tiny_sgd) { follows_sgd("gpt_tiny"); }

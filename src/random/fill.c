@@ -91,7 +91,7 @@ static void fill_f64(const fanin__random_kernels *kernels, const fanin_stream *s
         size_t count = n - done < BATCH ? n - done : BATCH;
         fanin__words(kernels, s, plane, first + done, count, high);
         fanin__words(kernels, s, plane + 1, first + done, count, low);
-        for (size_t i = 0; i < count; i++) out[done + i] = fanin__map_f64(plan, high[i], low[i]);
+        kernels->fill_f64(plan, high, low, count, out + done);
     }
 }
 

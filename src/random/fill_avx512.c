@@ -1,2 +1,251 @@
+/* fill_avx512.c - sixteen blocks a step, eight in the 64-bit lanes of a register.
+ *
+ * A multiply takes the low halves of the lanes, so only c0 and c2 need to stand there; what is
+ * above them is rubbish until the end. A round is two multiplies, two moves of the high half
+ * down and two three-way xors, since c1 and c3 are the low halves of the last products. With
+ * plane, version and high counter fixed, half of rounds one and two is constant. The counter
+ * runs 0 4 1 5 2 6 3 7, so that two unpacks put the words in order. */
 #include "random/random.h"
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+
+#include "random/map64.h"
+
+enum { STEP = 64 };
+
+typedef struct philox {
+    __m512i counter, a1, b1, b2, product; /* counter and the constants of rounds one and two */
+    uint64_t key0[10], key1[10];
+} philox;
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE philox philox_start(const fanin__run *run) {
+    philox p;
+    uint32_t k0 = run->key[0], k1 = run->key[1], high = (uint32_t)(run->block >> 32);
+    for (int i = 0; i < 10; i++) {
+        p.key0[i] = k0;
+        p.key1[i] = k1;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    uint64_t first = UINT64_C(0xCD9E8D57) * run->plane;
+    uint64_t c0 = (uint32_t)((first >> 32) ^ high ^ p.key0[0]);
+    uint64_t second = UINT64_C(0xD2511F53) * c0;
+    p.counter = _mm512_add_epi64(_mm512_set1_epi64((long long)(uint32_t)run->block),
+                                 _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
+    p.a1 = _mm512_set1_epi64((long long)(run->version ^ p.key1[0]));
+    p.b1 = _mm512_set1_epi64((long long)((uint32_t)first ^ p.key0[1]));
+    p.b2 = _mm512_set1_epi64((long long)((second >> 32) ^ p.key1[1]));
+    p.product = _mm512_set1_epi64((long long)second);
+    return p;
+}
+
+/* The high half of each lane, in the low half: one on either of the two ports. */
+INLINE __m512i down0(__m512i x) { return _mm512_srli_epi64(x, 32); }
+INLINE __m512i down5(__m512i x) { return _mm512_shuffle_epi32(x, _MM_PERM_DDBB); }
+
+/* Words of eight blocks: out[0] those of blocks 0-3, out[1] of 4-7. */
+INLINE void philox_eight(const philox *p, __m512i counter, __m512i out[2]) {
+    const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
+    __m512i p0 = _mm512_mul_epu32(counter, m0);
+    __m512i c2 = _mm512_xor_si512(down0(p0), p->a1);
+    __m512i p1 = _mm512_mul_epu32(c2, m1);
+    __m512i c0 = _mm512_xor_si512(down5(p1), p->b1);
+    c2 = _mm512_xor_si512(p0, p->b2);
+    p0 = p->product;
+    for (int i = 2; i < 10; i++) {
+        __m512i q0 = _mm512_mul_epu32(c0, m0), q1 = _mm512_mul_epu32(c2, m1);
+        c0 = _mm512_ternarylogic_epi64(down5(q1), p1, _mm512_set1_epi64((long long)p->key0[i]),
+                                       0x96);
+        c2 = _mm512_ternarylogic_epi64(down0(q0), p0, _mm512_set1_epi64((long long)p->key1[i]),
+                                       0x96);
+        p0 = q0;
+        p1 = q1;
+    }
+    __m512i x = _mm512_mask_shuffle_epi32(c0, 0xaaaa, p1, _MM_PERM_CCAA);
+    __m512i y = _mm512_mask_shuffle_epi32(c2, 0xaaaa, p0, _MM_PERM_CCAA);
+    out[0] = _mm512_unpacklo_epi64(x, y);
+    out[1] = _mm512_unpackhi_epi64(x, y);
+}
+
+INLINE void philox_step(philox *p, __m512i out[4]) {
+    const __m512i eight = _mm512_set1_epi64(8);
+    philox_eight(p, p->counter, out);
+    p->counter = _mm512_add_epi64(p->counter, eight);
+    philox_eight(p, p->counter, out + 2);
+    p->counter = _mm512_add_epi64(p->counter, eight);
+}
+
+/* ---- maps of sixteen words; the scalar ones are in map.c and normal.c ------------------------ */
+
+typedef __m512 (*map_fn)(__m512i w, const fanin__plan *plan);
+
+INLINE __m512 scaled(__m512 x, const fanin__plan *plan) {
+    return _mm512_fmadd_ps(x, _mm512_set1_ps(plan->scale), _mm512_set1_ps(plan->mean));
+}
+
+INLINE __m512 clamped(__m512 x, const fanin__plan *plan) {
+    x = _mm512_max_ps(x, _mm512_set1_ps(plan->low));
+    return _mm512_min_ps(x, _mm512_set1_ps(plan->high));
+}
+
+/* Where row 0 of a table would be if rows were counted from the bits of 0.0f; as an integer, since
+ * no pointer may stand outside its object. */
+INLINE const void *shifted(const void *table, size_t row) {
+    return (const void *)((uintptr_t)table - (0x3f000000u >> 17) * row);
+}
+
+INLINE __m512 normal(__m512i v) {
+    const __m512 half = _mm512_set1_ps(0.5f);
+    __m512i m = _mm512_xor_si512(v, _mm512_srai_epi32(v, 31));
+    __m512 f = _mm512_add_ps(_mm512_cvtepi32_ps(m), half);
+    __m512i i = _mm512_srli_epi32(_mm512_castps_si512(f), 17);
+    __m512i centre = _mm512_i32gather_epi32(i, shifted(fanin__normal_centre, 4), 4);
+    const void *pairs = shifted(fanin__normal_pairs, 8);
+    __m512 low = _mm512_castsi512_ps(_mm512_i32gather_epi64(_mm512_castsi512_si256(i), pairs, 8));
+    __m512 high =
+        _mm512_castsi512_ps(_mm512_i32gather_epi64(_mm512_extracti64x4_epi64(i, 1), pairs, 8));
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd =
+        _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    __m512 c0 = _mm512_permutex2var_ps(low, even, high);
+    __m512 c1 = _mm512_permutex2var_ps(low, odd, high);
+    __m512 t = _mm512_add_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(m, centre)), half);
+    __m512 x = _mm512_mul_ps(t, c1), h = _mm512_mul_ps(half, c0);
+    __m512 k = _mm512_fmadd_ps(_mm512_mul_ps(c0, h), _mm512_set1_ps(0x1.555556p-1f),
+                               _mm512_set1_ps(0x1.555556p-3f));
+    __m512 g = _mm512_fmadd_ps(x, k, h);
+    __m512 y = _mm512_fmadd_ps(t, c1, _mm512_mul_ps(_mm512_mul_ps(x, x), g));
+    /* minus where the top bit of v is clear: z ^ (~v & sign) */
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+        _mm512_castps_si512(_mm512_add_ps(c0, y)), v, _mm512_set1_epi32((int)0x80000000u), 0xd2));
+}
+
+INLINE __m512 map_affine(__m512i w, const fanin__plan *plan) {
+    return scaled(_mm512_cvtepi32_ps(w), plan);
+}
+
+INLINE __m512 map_affine_clamp(__m512i w, const fanin__plan *plan) {
+    return clamped(scaled(_mm512_cvtepi32_ps(w), plan), plan);
+}
+
+INLINE __m512 map_normal(__m512i w, const fanin__plan *plan) { return scaled(normal(w), plan); }
+
+INLINE __m512 map_normal_clamp(__m512i w, const fanin__plan *plan) {
+    return clamped(scaled(normal(w), plan), plan);
+}
+
+INLINE __m512 map_trunc(__m512i w, const fanin__plan *plan) {
+    const __m512i width = _mm512_set1_epi64(plan->width),
+                  offset = _mm512_set1_epi64((long long)plan->offset);
+    __m512i even = _mm512_add_epi64(_mm512_mul_epu32(w, width), offset);
+    __m512i odd = _mm512_add_epi64(_mm512_mul_epu32(_mm512_srli_epi64(w, 32), width), offset);
+    __m512i v = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+    return clamped(scaled(normal(v), plan), plan);
+}
+
+INLINE __m512 map_sign(__m512i w, const fanin__plan *plan) {
+    return _mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(_mm512_castps_si512(_mm512_set1_ps(plan->mean)), w,
+                                  _mm512_set1_epi32((int)0x80000000u), 0xd2));
+}
+
+INLINE __m512 map_choice(__m512i w, const fanin__plan *plan) {
+    __mmask16 chosen = _mm512_cmple_epu32_mask(w, _mm512_set1_epi32((int)plan->threshold));
+    return _mm512_maskz_mov_ps(chosen, _mm512_set1_ps(plan->mean));
+}
+
+INLINE void fill(const fanin__run *run, const fanin__plan *plan, size_t n, float *out, map_fn map) {
+    philox p = philox_start(run);
+    const fanin__plan local = *plan;
+    if (run->streaming) {
+        for (size_t i = 0; i < n; i += STEP) {
+            __m512i w[4];
+            philox_step(&p, w);
+            for (int j = 0; j < 4; j++) _mm512_stream_ps(out + i + 16 * j, map(w[j], &local));
+        }
+        _mm_sfence();
+        return;
+    }
+    for (size_t i = 0; i < n; i += STEP) {
+        __m512i w[4];
+        philox_step(&p, w);
+        for (int j = 0; j < 4; j++) _mm512_storeu_ps(out + i + 16 * j, map(w[j], &local));
+    }
+}
+
+#define FILL(name) \
+    static void fill_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+                            float *out) { \
+        fill(run, plan, n, out, map_##name); \
+    }
+FILL(affine)
+FILL(affine_clamp)
+FILL(normal)
+FILL(normal_clamp)
+FILL(trunc)
+FILL(sign)
+FILL(choice)
+#undef FILL
+
+static void words(const fanin__run *run, size_t n, uint32_t *out) {
+    philox p = philox_start(run);
+    for (size_t i = 0; i < n; i += STEP) {
+        __m512i w[4];
+        philox_step(&p, w);
+        for (int j = 0; j < 4; j++) _mm512_storeu_si512(out + i + 16 * j, w[j]);
+    }
+}
+
+/* ---- narrow types --------------------------------------------------------------------------- */
+
+/* Nearest even on the bits; a carry moves to the next binade. Laws give no NaN. */
+INLINE __m512i bf16_bits(const float *in) {
+    __m512i u = _mm512_loadu_si512(in);
+    __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    u = _mm512_add_epi32(_mm512_add_epi32(u, even), _mm512_set1_epi32(0x7fff));
+    return _mm512_srli_epi32(u, 16);
+}
+
+static void to_bf16(const float *in, size_t n, uint16_t *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtepi32_epi16(bf16_bits(in + i)));
+    fanin_convert_from_f32(in + i, n - i, FANIN_BF16, out + i);
+}
+
+static void to_f16(const float *in, size_t n, uint16_t *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(out + i),
+                            _mm512_cvtps_ph(_mm512_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT));
+    fanin_convert_from_f32(in + i, n - i, FANIN_F16, out + i);
+}
+
+const fanin__random_kernels *fanin__random_avx512(void) {
+    static const fanin__random_kernels table = {
+        .name = "avx512",
+        .step = STEP,
+        .words = words,
+        .fill = {[FANIN__MAP_AFFINE] = fill_affine,
+                 [FANIN__MAP_AFFINE_CLAMP] = fill_affine_clamp,
+                 [FANIN__MAP_NORMAL] = fill_normal,
+                 [FANIN__MAP_NORMAL_CLAMP] = fill_normal_clamp,
+                 [FANIN__MAP_TRUNC] = fill_trunc,
+                 [FANIN__MAP_SIGN] = fill_sign,
+                 [FANIN__MAP_CHOICE] = fill_choice},
+        .fill_f64 = fill_f64,
+        .to_bf16 = to_bf16,
+        .to_f16 = to_f16,
+    };
+    return &table;
+}
+
+#else
+
 const fanin__random_kernels *fanin__random_avx512(void) { return NULL; }
+
+#endif

@@ -1,5 +1,5 @@
 /* fill_ref.c - the kernels in plain C: four words a step, each law's scalar map. */
-#include "random/random.h"
+#include "random/map64.h"
 
 static void words(const fanin__run *run, size_t n, uint32_t *out) {
     for (size_t i = 0; i < n; i += 4)
@@ -28,6 +28,7 @@ const fanin__random_kernels *fanin__random_ref(void) {
         .step = 4,
         .words = words,
         .fill = {fill, fill, fill, fill, fill, fill, fill, fill},
+        .fill_f64 = fill_f64,
         .to_bf16 = to_bf16,
         .to_f16 = to_f16,
     };

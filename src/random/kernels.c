@@ -24,6 +24,7 @@ static const char *const slots[] = {
     FANIN__MAP_LIST(SLOT_NAME)
 #undef SLOT_NAME
         "random words",
+    "random f64",
     "random to bf16",
     "random to f16",
 };

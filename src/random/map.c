@@ -1,4 +1,5 @@
-/* map.c - one word to one number: the scalar definition of every law, in float32 and float64. */
+/* map.c - one word to one number: the scalar definition of every law, in float32, and narrow cuts.
+ * The float64 versions are in map64.h. */
 #include <math.h>
 #include <string.h>
 
@@ -7,11 +8,6 @@
 static float clamp(float x, const fanin__plan *plan) {
     x = x > plan->low ? x : plan->low;
     return x < plan->high ? x : plan->high;
-}
-
-static double clamp64(double x, const fanin__plan *plan) {
-    x = x > plan->low64 ? x : plan->low64;
-    return x < plan->high64 ? x : plan->high64;
 }
 
 /* Crude ln x for x >= 1 to 0.09: the exponent, the fraction read as linear. A starting value. */
@@ -55,7 +51,7 @@ static double solve_tail(double alpha, double beta, double u) {
 }
 
 /* A narrow cut: the distance from the bound nearer to the mean, so that nothing cancels. */
-static double tail_value(const fanin__plan *plan, double u) {
+double fanin__tail_value(const fanin__plan *plan, double u) {
     double alpha = plan->alpha, beta = plan->beta, width = beta - alpha, y;
     if (plan->mirrored) u = 1 - u;
     if (alpha < 0 || width * beta < 0x1p-8)
@@ -63,7 +59,9 @@ static double tail_value(const fanin__plan *plan, double u) {
     else
         y = solve_tail(alpha, beta, u);
     y *= plan->scale64;
-    return clamp64(plan->mirrored ? plan->high64 - y : plan->low64 + y, plan);
+    y = plan->mirrored ? plan->high64 - y : plan->low64 + y;
+    y = y > plan->low64 ? y : plan->low64;
+    return y < plan->high64 ? y : plan->high64;
 }
 
 float fanin__map_f32(const fanin__plan *plan, uint32_t word) {
@@ -79,35 +77,9 @@ float fanin__map_f32(const fanin__plan *plan, uint32_t word) {
         return clamp(fmaf(fanin__normal_f32(position), plan->scale, plan->mean), plan);
     }
     case FANIN__MAP_TAIL:
-        return clamp((float)tail_value(plan, ((double)word + 0.5) * 0x1p-32), plan);
+        return clamp((float)fanin__tail_value(plan, ((double)word + 0.5) * 0x1p-32), plan);
     case FANIN__MAP_SIGN: return word >> 31 ? plan->mean : -plan->mean;
     case FANIN__MAP_CHOICE: return word <= plan->threshold ? plan->mean : 0;
     default: return plan->mean;
-    }
-}
-
-static uint64_t high_product(uint64_t a, uint64_t b) {
-    uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
-    uint64_t middle = a1 * b0 + (a0 * b0 >> 32);
-    uint64_t low = a0 * b1 + (uint32_t)middle;
-    return a1 * b1 + (middle >> 32) + (low >> 32);
-}
-
-double fanin__map_f64(const fanin__plan *plan, uint32_t word, uint32_t below) {
-    uint64_t w = (uint64_t)word << 32 | below;
-    switch (plan->map) {
-    case FANIN__MAP_AFFINE:
-    case FANIN__MAP_AFFINE_CLAMP:
-        return clamp64(fma((double)(int64_t)w, plan->scale64, plan->mean64), plan);
-    case FANIN__MAP_NORMAL: return fma(fanin__normal_f64(w), plan->scale64, plan->mean64);
-    case FANIN__MAP_NORMAL_CLAMP:
-        return clamp64(fma(fanin__normal_f64(w), plan->scale64, plan->mean64), plan);
-    case FANIN__MAP_TRUNC:
-        w = plan->offset64 + high_product(w, plan->width64);
-        return clamp64(fma(fanin__normal_f64(w), plan->scale64, plan->mean64), plan);
-    case FANIN__MAP_TAIL: return tail_value(plan, ((double)(w >> 11) + 0.5) * 0x1p-53);
-    case FANIN__MAP_SIGN: return word >> 31 ? plan->mean64 : -plan->mean64;
-    case FANIN__MAP_CHOICE: return word <= plan->threshold ? plan->mean64 : 0;
-    default: return plan->mean64;
     }
 }

@@ -212,6 +212,36 @@ FANIN_API fanin_status fanin_torch_module_init(fanin_torch_rng *rng, fanin_torch
                                                const fanin_torch_parameter *parameters,
                                                size_t count, fanin_err *err);
 
+/* One module of a model: its state_dict entries, named relative to it. */
+typedef struct fanin_torch_submodule {
+    fanin_torch_module kind;
+    const fanin_torch_parameter *parameters;
+    size_t count;
+} fanin_torch_submodule;
+
+/* What a model's own constructor does after its modules stand: torchvision's resnet (resnext,
+ * wide_resnet), vgg, mobilenet and densenet go over all modules again. "default" leaves them. Any
+ * architecture may be given: the recipe only looks at the kinds. */
+typedef struct fanin_torch_recipe {
+    const char *name, *summary;
+    bool conv, conv_fan_out, conv_bias_zero; /* kaiming_normal_ with gain sqrt 2 on 2-d ones */
+    double linear_std;                       /* normal_(0, std); 0: kept */
+    bool linear_bias_zero;
+} fanin_torch_recipe;
+
+FANIN_API const fanin_torch_recipe *fanin_torch_recipe_table(size_t i); /* NULL past the end */
+FANIN_API const fanin_torch_recipe *fanin_torch_recipe_find(const char *name); /* NULL: none */
+
+/* A whole model: every module constructed, in registration order, then the recipe's second pass
+ * in the same order (NULL: none). Where a constructor builds modules in another order than it
+ * registers them (torchvision's downsample branches) the values of default-constructed modules in
+ * between would differ; those recipes overwrite all of them. Errors as fanin_torch_module_init;
+ * parameters are drawn as far as the failing module. */
+FANIN_API fanin_status fanin_torch_model_init(fanin_torch_rng *rng,
+                                              const fanin_torch_recipe *recipe,
+                                              const fanin_torch_submodule *modules, size_t count,
+                                              fanin_err *err);
+
 /* ---- PyTorch, CUDA --------------------------------------------------------------------- */
 
 /* torch.rand/randn(n, device="cuda") in F32 from Philox. Below one wave (sms * threads_per_sm

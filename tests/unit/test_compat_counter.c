@@ -84,10 +84,10 @@ static bool make_jax(const golden_row *r, void *out) {
     if (IS("truncated_normal"))
         return !fanin_jax_truncated_normal(mode, key, n, strstr(r->call, "lower 0") ? 0 : -2, 2,
                                            out);
-    if (IS("glorot_uniform"))
-        return !fanin_jax_variance_scaling(
-            mode, key, 1, ((double)r->dims[0] + (r->rank > 1 ? (double)r->dims[1] : -1)) / 2,
-            FANIN_JAX_UNIFORM, n, out);
+    if (IS("glorot_uniform")) { /* (64, 32), and (2, 3) printed flat */
+        double fans = r->rank == 2 ? (double)(r->dims[0] + r->dims[1]) : 2 + 3;
+        return !fanin_jax_variance_scaling(mode, key, 1, fans / 2, FANIN_JAX_UNIFORM, n, out);
+    }
     if (IS("lecun_normal"))
         return !fanin_jax_variance_scaling(mode, key, 1, (double)r->dims[0],
                                            FANIN_JAX_TRUNCATED_NORMAL, n, out);

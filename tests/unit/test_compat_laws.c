@@ -480,6 +480,69 @@ TEST(numpy_tensors_follow_each_other) {
     for (int i = 0; i < 300; i++) assert_true(want[i] >= -.5 && want[i] <= 1);
 }
 
+/* A small model by each recipe against the calls that its constructor makes. */
+typedef struct tiny_model {
+    float conv[8 * 3 * 3 * 3], bias[8], scale[8], shift[8], fc[5 * 8], fc_bias[5];
+} tiny_model;
+
+static const int64_t conv_dims[] = {8, 3, 3, 3}, eight[] = {8}, fc_dims[] = {5, 8}, five[] = {5};
+
+static void tiny_construct(fanin_torch_rng *rng, tiny_model *m) {
+    double bound = 1 / sqrt(27.0), fc_bound = 1 / sqrt(8.0);
+    assert_ok(fanin_torch_kaiming_uniform(rng, FANIN_F32, conv_dims, 4, sqrt(5), false,
+                                          "leaky_relu", m->conv));
+    assert_ok(fanin_torch_uniform(rng, FANIN_F32, 8, -bound, bound, m->bias));
+    for (int i = 0; i < 8; i++) m->scale[i] = 1, m->shift[i] = 0;
+    assert_ok(fanin_torch_kaiming_uniform(rng, FANIN_F32, fc_dims, 2, sqrt(5), false, "leaky_relu",
+                                          m->fc));
+    assert_ok(fanin_torch_uniform(rng, FANIN_F32, 5, -fc_bound, fc_bound, m->fc_bias));
+}
+
+static void tiny_again(fanin_torch_rng *rng, const char *recipe, tiny_model *m) {
+    if (strcmp(recipe, "default") == 0) return;
+    bool vgg = strcmp(recipe, "vgg") == 0 || strcmp(recipe, "mobilenet") == 0;
+    assert_ok(fanin_torch_kaiming_normal(rng, FANIN_F32, conv_dims, 4, 0,
+                                         strcmp(recipe, "densenet") != 0, "relu", m->conv));
+    if (vgg) memset(m->bias, 0, sizeof m->bias);
+    if (vgg) assert_ok(fanin_torch_normal(rng, FANIN_F32, 40, 0, .01, m->fc));
+    if (vgg || strcmp(recipe, "densenet") == 0) memset(m->fc_bias, 0, sizeof m->fc_bias);
+}
+
+TEST(models_by_recipe) {
+    for (size_t i = 0; fanin_torch_recipe_table(i); i++) {
+        const fanin_torch_recipe *recipe = fanin_torch_recipe_table(i);
+        tiny_model got, want;
+        memset(&got, 0xa5, sizeof got);
+        const fanin_torch_parameter conv[] = {{"weight", FANIN_F32, conv_dims, 4, got.conv},
+                                              {"bias", FANIN_F32, eight, 1, got.bias}};
+        const fanin_torch_parameter norm[] = {{"weight", FANIN_F32, eight, 1, got.scale},
+                                              {"bias", FANIN_F32, eight, 1, got.shift}};
+        const fanin_torch_parameter fc[] = {{"weight", FANIN_F32, fc_dims, 2, got.fc},
+                                            {"bias", FANIN_F32, five, 1, got.fc_bias}};
+        const fanin_torch_submodule modules[] = {
+            {FANIN_TORCH_CONV, conv, 2}, {FANIN_TORCH_NORM, norm, 2}, {FANIN_TORCH_LINEAR, fc, 2}};
+        fanin_torch_rng a = torch42(FANIN_TORCH_AVX2, FANIN_TORCH_DEFAULT), b = a;
+        assert_ptr_equal(fanin_torch_recipe_find(recipe->name), recipe);
+        assert_ok(fanin_torch_model_init(&a, recipe, modules, 3, NULL));
+        tiny_construct(&b, &want);
+        tiny_again(&b, recipe->name, &want);
+        assert_memory_equal(&got, &want, sizeof got);
+        assert_true(same_state(&a, &b));
+    }
+    assert_null(fanin_torch_recipe_find("alexnet"));
+}
+
+/* The example at the head of the header. */
+TEST(header_example) {
+    fanin_torch_rng rng;
+    static float w[64 * 32];
+    assert_ok(fanin_torch_rng_init(&rng, 42, FANIN_TORCH_AVX2, FANIN_TORCH_DEFAULT));
+    assert_ok(fanin_torch_kaiming_uniform(&rng, FANIN_F32, (int64_t[]){64, 32}, 2, sqrt(5), false,
+                                          "leaky_relu", w));
+    expect_sha("kaiming_uniform_(64, 32)", w, sizeof w,
+               "1c4a1b8e55922e7fc0aa6fac20f829061727834d7461dab7b9928ab28d7078db");
+}
+
 /* ---- faults ------------------------------------------------------------------------------ */
 
 TEST(arguments_are_checked) {

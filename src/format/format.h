@@ -20,4 +20,8 @@ fanin_status fanin__onnx_parse(const void *data, size_t size, const char *name, 
 void fanin__onnx_read(fanin_graph_builder *b, const void *data, size_t size, const char *name,
                       const char *folder);
 
+/* fanin_graph_save_onnx with another limit for what stays inside one file. */
+fanin_status fanin__onnx_save(const fanin_graph *graph, const fanin_array *arrays, int count,
+                              const char *path, uint64_t inside_limit, fanin_err *err);
+
 #endif

@@ -164,39 +164,6 @@ static bool read_attr(onnx_reader *r, const fanin__wire_field *message, fanin_at
     }
 }
 
-/* ---- constants --------------------------------------------------------------------------------- */
-
-/* A Constant node is a stored value. Payloads given as numbers are rounded as ONNX says: int64 and
- * float32. */
-static void define_constant(onnx_reader *r, int value, const fanin_node *n) {
-    const void *data = NULL;
-    size_t size = 0;
-    for (int k = 0; k < n->attr_count; k++) {
-        const fanin_attr *a = &n->attrs[k];
-        int64_t dims[1] = {(int64_t)a->count};
-        if (a->type == FANIN_ATTR_TENSOR) {
-            const fanin_value *t = a->tensor;
-            fanin__graph_set_type(r->b, value, t->dtype, t->dtype ? t->rank : -1, t->dims, NULL);
-            data = t->data;
-            size = t->size;
-        } else if (a->type == FANIN_ATTR_INT || a->type == FANIN_ATTR_INTS) {
-            bool list = a->type == FANIN_ATTR_INTS;
-            fanin__graph_set_type(r->b, value, FANIN_I64, list, dims, NULL);
-            data = list ? a->ints : &a->i;
-            size = (list ? a->count : 1) * sizeof(int64_t);
-        } else if (a->type == FANIN_ATTR_FLOAT || a->type == FANIN_ATTR_FLOATS) {
-            bool list = a->type == FANIN_ATTR_FLOATS;
-            size_t count = list ? a->count : 1;
-            float *out = take(r, count, sizeof *out);
-            for (size_t i = 0; out && i < count; i++) out[i] = (float)(list ? a->floats[i] : a->f);
-            fanin__graph_set_type(r->b, value, FANIN_F32, list, dims, NULL);
-            data = out;
-            size = count * sizeof *out;
-        }
-    }
-    fanin__graph_define_stored(r->b, value, FANIN_VALUE_CONSTANT, data, size);
-}
-
 /* ---- nodes ------------------------------------------------------------------------------------- */
 
 typedef struct node_counts {
@@ -273,12 +240,5 @@ void fanin__onnx_node(onnx_reader *r, const fanin__wire_field *message) {
     n.attrs = attrs;
     fill_node(r, w, &n, inputs, outputs, (int)count.outputs, attrs);
     if (!ok(r)) return;
-    if (strcmp(n.op, "Constant") != 0 || n.domain[0]) {
-        fanin__graph_adopt_node(r->b, &n);
-    } else if (n.output_count == 1) {
-        define_constant(r, outputs[0], &n);
-    } else {
-        fanin__graph_fail(r->b, FANIN_FORMAT, "Constant node '%s' makes %d values, expected 1",
-                          n.name, n.output_count);
-    }
+    fanin__graph_adopt_node(r->b, &n);
 }

@@ -260,6 +260,7 @@ fanin_status fanin_graph_load_onnx(const char *path, fanin_graph **graph, fanin_
     }
     fanin__map view = map;
     fanin__graph_own_map(b, &map);
+    fanin__graph_set_source(b, view.data, view.size);
     if (fanin__graph_status(b) == FANIN_OK) fanin__onnx_read(b, view.data, view.size, path, folder);
     fanin_free(folder);
     return fanin_graph_builder_finish(b, graph, err);

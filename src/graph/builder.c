@@ -86,6 +86,11 @@ void fanin__graph_set_producer(fanin_graph_builder *b, const char *producer) {
 
 void fanin__graph_set_opset(fanin_graph_builder *b, int opset) { b->opset = opset; }
 
+void fanin__graph_set_source(fanin_graph_builder *b, const void *data, size_t size) {
+    b->owner->source = data;
+    b->owner->source_size = size;
+}
+
 fanin__arena *fanin__graph_arena(fanin_graph_builder *b) { return &b->owner->arena; }
 
 void fanin__graph_own_map(fanin_graph_builder *b, fanin__map *map) {
@@ -359,6 +364,10 @@ static bool node_is_sound(fanin_graph_builder *b, const fanin_node *n) {
 }
 
 void fanin__graph_adopt_node(fanin_graph_builder *b, const fanin_node *node) {
+    if (!failed(b) && fanin__graph_is_constant(node)) {
+        fanin__graph_define_constant(b, node);
+        return;
+    }
     if (failed(b) || !grow(b, &b->nodes, b->node_count, &b->node_capacity, sizeof *b->nodes))
         return;
     if (node_is_sound(b, node)) b->nodes[b->node_count++] = *node;

@@ -29,6 +29,9 @@ void fanin__graph_define_node(fanin_graph_builder *b, const char *op, const char
                               int attr_count);
 /* The same for a node whose strings, lists and attributes live in the builder's arena already. */
 void fanin__graph_adopt_node(fanin_graph_builder *b, const fanin_node *node);
+/* A Constant of ONNX's own domain becomes a stored value; define_node and adopt_node see to it. */
+bool fanin__graph_is_constant(const fanin_node *node);
+void fanin__graph_define_constant(fanin_graph_builder *b, const fanin_node *node);
 /* True if the value has been defined as input, stored or made by a node. */
 bool fanin__graph_is_defined(const fanin_graph_builder *b, int value);
 const fanin_value *fanin__graph_value(const fanin_graph_builder *b, int value);
@@ -48,6 +51,9 @@ void fanin__graph_set_opset(fanin_graph_builder *b, int opset);
 void fanin__graph_note(fanin_graph_builder *b, const char *format, ...) FANIN_PRINTF(2, 3);
 /* Takes the map over (also on failure): it is unmapped with the graph. */
 void fanin__graph_own_map(fanin_graph_builder *b, fanin__map *map);
+/* The bytes that the graph was read from, in a map that it owns: a writer copies from them what the
+ * graph does not represent. */
+void fanin__graph_set_source(fanin_graph_builder *b, const void *data, size_t size);
 /* For payloads and scratch that live as long as the graph. */
 fanin__arena *fanin__graph_arena(fanin_graph_builder *b);
 /* The first failure is kept and reported by _finish. */
@@ -64,8 +70,10 @@ typedef struct fanin__graph_owner {
     fanin__arena arena;
     fanin__map *maps;
     size_t map_count;
-    int *slots;        /* open addressing over values: index + 1, 0 empty */
-    size_t slot_count; /* power of two */
+    int *slots;         /* open addressing over values: index + 1, 0 empty */
+    size_t slot_count;  /* power of two */
+    const void *source; /* of a graph read from an ONNX file: the file's bytes in a map, or NULL */
+    size_t source_size;
 } fanin__graph_owner;
 
 int fanin__graph_lookup(const fanin__graph_owner *owner, const fanin_value *values,

@@ -87,3 +87,153 @@ TEST(types_and_payloads_are_the_files) {
     assert_int_equal(kernel->ints[1], 5);
     fanin_graph_destroy(g);
 }
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+static bool same_attr(const fanin_attr *a, const fanin_attr *b) {
+    if (strcmp(a->name, b->name) != 0 || a->type != b->type || a->count != b->count) return false;
+    switch (a->type) {
+    case FANIN_ATTR_INT: return a->i == b->i;
+    case FANIN_ATTR_FLOAT: return a->f == b->f;
+    case FANIN_ATTR_STRING: return !strcmp(a->s, b->s);
+    case FANIN_ATTR_INTS: return !memcmp(a->ints, b->ints, a->count * sizeof *a->ints);
+    case FANIN_ATTR_FLOATS: return !memcmp(a->floats, b->floats, a->count * sizeof *a->floats);
+    case FANIN_ATTR_TENSOR:
+        return a->tensor->dtype == b->tensor->dtype && a->tensor->size == b->tensor->size &&
+               !memcmp(a->tensor->data, b->tensor->data, a->tensor->size);
+    case FANIN_ATTR_STRINGS:
+        for (size_t i = 0; i < a->count; i++)
+            if (strcmp(a->strings[i], b->strings[i]) != 0) return false;
+        return true;
+    }
+    return false;
+}
+
+static void assert_same_ports(const fanin_graph *a, const fanin_graph *b, int n, const int *pa,
+                              const int *pb) {
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(pa[i] < 0, pb[i] < 0);
+        if (pa[i] >= 0) assert_string_equal(a->values[pa[i]].name, b->values[pb[i]].name);
+    }
+}
+
+/* Nodes in order, and stored values by name, to the byte. */
+static void assert_same_graph(const fanin_graph *a, const fanin_graph *b) {
+    assert_int_equal(a->node_count, b->node_count);
+    assert_int_equal(a->opset, b->opset);
+    for (int i = 0; i < a->node_count; i++) {
+        const fanin_node *m = &a->nodes[i], *n = &b->nodes[i];
+        assert_string_equal(m->op, n->op);
+        assert_string_equal(m->name, n->name);
+        assert_string_equal(m->domain, n->domain);
+        assert_int_equal(m->input_count, n->input_count);
+        assert_int_equal(m->output_count, n->output_count);
+        assert_int_equal(m->attr_count, n->attr_count);
+        assert_same_ports(a, b, m->input_count, m->inputs, n->inputs);
+        assert_same_ports(a, b, m->output_count, m->outputs, n->outputs);
+        for (int k = 0; k < m->attr_count; k++) assert_true(same_attr(&m->attrs[k], &n->attrs[k]));
+    }
+    assert_int_equal(a->input_count, b->input_count);
+    assert_int_equal(a->output_count, b->output_count);
+    assert_same_ports(a, b, a->input_count, a->inputs, b->inputs);
+    assert_same_ports(a, b, a->output_count, a->outputs, b->outputs);
+    for (int i = 0; i < a->value_count; i++) {
+        const fanin_value *v = &a->values[i];
+        if (!(v->flags & (FANIN_VALUE_INITIALIZER | FANIN_VALUE_CONSTANT))) continue;
+        int k = fanin_graph_find(b, v->name);
+        assert_true(k >= 0);
+        const fanin_value *u = &b->values[k];
+        assert_int_equal(u->flags, v->flags);
+        assert_int_equal(u->dtype, v->dtype);
+        assert_int_equal(u->rank, v->rank);
+        assert_int_equal(u->size, v->size);
+        assert_memory_equal(u->dims, v->dims, sizeof(int64_t) * (size_t)v->rank);
+        if (v->size) assert_memory_equal(u->data, v->data, v->size);
+    }
+}
+
+TEST(graphs_from_files_are_written_whole) {
+    static const char *const files[] = {"models/golden/gpt_tiny/model.onnx",
+                                        "models/golden/resnet8/model.onnx"};
+    for (int i = 0; i < 4; i++) {
+        const char *path = test_tmp(i < 2 ? "again.onnx" : "outside.onnx");
+        fanin_graph *g, *h;
+        fanin_err err = {0};
+        assert_ok_err(fanin_graph_load_onnx(test_shared(files[i % 2]), &g, &err), err);
+        assert_ok_err(fanin__onnx_save(g, NULL, 0, path, i < 2 ? INT32_MAX : 1000, &err), err);
+        assert_ok_err(fanin_graph_load_onnx(path, &h, &err), err);
+        assert_same_graph(g, h);
+        assert_string_equal(h->producer, "pytorch");
+        fanin_graph_destroy(g);
+        fanin_graph_destroy(h);
+    }
+}
+
+/* Every kind of attribute and of stored value. */
+static fanin_graph *build_all_kinds(void) {
+    fanin_graph_builder *b;
+    fanin_graph *g;
+    fanin_err err = {0};
+    const float w[6] = {1, 2, 3, 4, 5, 6};
+    const int64_t two[2] = {-1, 7};
+    const double halves[2] = {0.5, -2};
+    const char *const texts[2] = {"Tanh", "Relu"};
+    fanin_value t = {.dtype = FANIN_I64, .rank = 1, .dims = {2}, .data = two, .size = 16};
+    fanin_attr attrs[] = {
+        {.name = "i", .type = FANIN_ATTR_INT, .i = INT64_MIN},
+        {.name = "f", .type = FANIN_ATTR_FLOAT, .f = 0.25},
+        {.name = "s", .type = FANIN_ATTR_STRING, .s = "text"},
+        {.name = "ints", .type = FANIN_ATTR_INTS, .ints = two, .count = 2},
+        {.name = "floats", .type = FANIN_ATTR_FLOATS, .floats = halves, .count = 2},
+        {.name = "t", .type = FANIN_ATTR_TENSOR, .tensor = &t},
+        {.name = "strings", .type = FANIN_ATTR_STRINGS, .strings = texts, .count = 2},
+        {.name = "empty", .type = FANIN_ATTR_INTS, .ints = two, .count = 0},
+    };
+    fanin_attr value = {.name = "value", .type = FANIN_ATTR_TENSOR, .tensor = &t};
+    assert_ok(fanin_graph_builder_create("all kinds", 17, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 2, (int64_t[]){-1, 3});
+    int k = fanin_graph_initializer(b, "w", FANIN_F32, 2, (int64_t[]){2, 3}, w);
+    int none = fanin_graph_initializer(b, "none", FANIN_F16, 2, (int64_t[]){0, 3}, w);
+    int s = fanin_graph_initializer(b, "s", FANIN_F64, 0, NULL, (const double[]){3});
+    int c = fanin_graph_node(b, "Constant", NULL, NULL, 0, &value, 1, 1);
+    int y = fanin_graph_node(b, "Strange", "n", (int[]){x, -1, k, none, s, c}, 6, attrs, 8, 2);
+    fanin_graph_output(b, y, "y");
+    assert_ok_err(fanin_graph_builder_finish(b, &g, &err), err);
+    return g;
+}
+
+TEST(built_graphs_are_written_whole) {
+    fanin_graph *g = build_all_kinds(), *h;
+    fanin_err err = {0};
+    const char *path = test_tmp("built.onnx");
+    assert_ok_err(fanin_graph_save_onnx(g, NULL, 0, path, &err), err);
+    assert_ok_err(fanin_graph_load_onnx(path, &h, &err), err);
+    assert_same_graph(g, h);
+    assert_string_equal(h->producer, "fanin");
+    fanin_graph_destroy(h);
+    /* Values given from outside, of the right shape only. */
+    const float other[6] = {9, 8, 7, 6, 5, 4};
+    fanin_array a = {
+        .name = "w", .dtype = FANIN_F32, .rank = 2, .dims = {2, 3}, .data = other, .size = 24};
+    assert_ok_err(fanin_graph_save_onnx(g, &a, 1, path, &err), err);
+    assert_ok_err(fanin_graph_load_onnx(path, &h, &err), err);
+    assert_memory_equal(h->values[fanin_graph_find(h, "w")].data, other, 24);
+    fanin_graph_destroy(h);
+    a.dims[0] = 3;
+    assert_int_equal(fanin_graph_save_onnx(g, &a, 1, path, &err), FANIN_SHAPE);
+    assert_non_null(strstr(err.message, "'w' is 3x3 of F32, the model wants 2x3 of F32"));
+    a.name = "nothing";
+    assert_int_equal(fanin_graph_save_onnx(g, &a, 1, path, &err), FANIN_ARG);
+    fanin_graph_destroy(g);
+}
+
+TEST(a_model_without_values_is_not_written) {
+    fanin_graph *g;
+    fanin_err err = {0};
+    const char *path = test_tmp("absent.onnx");
+    assert_ok_err(fanin_graph_load_onnx(test_shared("models/graphs/resnet18.onnx"), &g, &err), err);
+    assert_int_equal(fanin_graph_save_onnx(g, NULL, 0, path, &err), FANIN_ARG);
+    assert_non_null(strstr(err.message, "has no values"));
+    assert_int_equal(access(path, F_OK), -1);
+    fanin_graph_destroy(g);
+}

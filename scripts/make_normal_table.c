@@ -5,7 +5,7 @@
  * Tail probabilities are counted in cells: p = (m + 1/2) / 2^32 for the 31-bit tail index m of a
  * word (2^64 and 63 bits in the second table). A segment is a run of m whose float(m) + 1/2 share
  * exponent and leading fraction bits (6 bits; 4 in the second table). Its row holds a centre C (a
- * cell border, so t = m - C + 1/2 cells is exact), c0 = z(C) and c1 = dz/dcell there; the samplers
+ * cell border, m - C + 1/2 cells away), c0 = z(C) and c1 = dz/dcell there; the samplers
  * add the Taylor terms that z'' = z z'^2 gives.
  *
  * The centre of a float segment is chosen near the middle such that c0 is a float32 value to a
@@ -59,11 +59,11 @@ static uint32_t segment_of(uint32_t m) {
 
 /* The scalar sampler, operation for operation. */
 static float evaluate(const row *r, uint32_t m) {
-    float t = (float)(int32_t)(m - r->centre) + 0.5f;
-    float x = t * r->c1, h = 0.5f * r->c0;
+    float t = (float)(int32_t)(m - r->centre), s = 0.5f * r->c1;
+    float x = fmaf(t, r->c1, s), h = 0.5f * r->c0;
     float k = fmaf(r->c0 * h, 0x1.555556p-1f, 0x1.555556p-3f);
     float g = fmaf(x, k, h);
-    return r->c0 + fmaf(t, r->c1, (x * x) * g);
+    return r->c0 + fmaf(t, r->c1, fmaf(x * x, g, s));
 }
 
 typedef struct candidate {

@@ -112,12 +112,12 @@ INLINE __m256 normal(__m256i v) {
     __m256 high =
         _mm256_castsi256_ps(_mm256_i32gather_epi64(rows, _mm256_extracti128_si256(pairs, 1), 8));
     __m256 c0 = _mm256_shuffle_ps(low, high, 0x88), c1 = _mm256_shuffle_ps(low, high, 0xdd);
-    __m256 t = _mm256_add_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(m, centre)), half);
-    __m256 x = _mm256_mul_ps(t, c1), h = _mm256_mul_ps(half, c0);
+    __m256 t = _mm256_cvtepi32_ps(_mm256_sub_epi32(m, centre)), s = _mm256_mul_ps(half, c1);
+    __m256 x = _mm256_fmadd_ps(t, c1, s), h = _mm256_mul_ps(half, c0);
     __m256 k = _mm256_fmadd_ps(_mm256_mul_ps(c0, h), _mm256_set1_ps(0x1.555556p-1f),
                                _mm256_set1_ps(0x1.555556p-3f));
     __m256 g = _mm256_fmadd_ps(x, k, h);
-    __m256 y = _mm256_fmadd_ps(t, c1, _mm256_mul_ps(_mm256_mul_ps(x, x), g));
+    __m256 y = _mm256_fmadd_ps(t, c1, _mm256_fmadd_ps(_mm256_mul_ps(x, x), g, s));
     return with_sign(_mm256_add_ps(c0, y), v);
 }
 

@@ -113,12 +113,12 @@ INLINE __m512 normal(__m512i v) {
         _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     __m512 c0 = _mm512_permutex2var_ps(low, even, high);
     __m512 c1 = _mm512_permutex2var_ps(low, odd, high);
-    __m512 t = _mm512_add_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(m, centre)), half);
-    __m512 x = _mm512_mul_ps(t, c1), h = _mm512_mul_ps(half, c0);
+    __m512 t = _mm512_cvtepi32_ps(_mm512_sub_epi32(m, centre)), s = _mm512_mul_ps(half, c1);
+    __m512 x = _mm512_fmadd_ps(t, c1, s), h = _mm512_mul_ps(half, c0);
     __m512 k = _mm512_fmadd_ps(_mm512_mul_ps(c0, h), _mm512_set1_ps(0x1.555556p-1f),
                                _mm512_set1_ps(0x1.555556p-3f));
     __m512 g = _mm512_fmadd_ps(x, k, h);
-    __m512 y = _mm512_fmadd_ps(t, c1, _mm512_mul_ps(_mm512_mul_ps(x, x), g));
+    __m512 y = _mm512_fmadd_ps(t, c1, _mm512_fmadd_ps(_mm512_mul_ps(x, x), g, s));
     /* minus where the top bit of v is clear: z ^ (~v & sign) */
     return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
         _mm512_castps_si512(_mm512_add_ps(c0, y)), v, _mm512_set1_epi32((int)0x80000000u), 0xd2));

@@ -92,20 +92,31 @@ typedef struct fanin_rule {
     bool bounds_sigma; /* bounds=sigma: low and high count standard deviations */
     char nonlinearity[64];
     double a, gain, scale, value, mean, std, low, high, sparsity, k;
-    int64_t groups;
+    int64_t groups; /* 0: the tensor's */
+    int gates; /* order of LSTM gates: 0 the rule's own, 1 ifgo (torch, Keras), 2 iofc (ONNX) */
+    char prior[256]; /* of class_prior: "0.01", or one number a class: "0.5/0.3/0.2" */
 } fanin_rule;
 
 /* "he_normal", "kaiming_normal_:mode=fan_out,nonlinearity=leaky_relu,a=0.2" (interface.md, Rules and
  * aliases). Errors: NOTFOUND an unknown rule (message suggests near names), ARG an unknown option
  * or a value out of range. */
 FANIN_API fanin_status fanin_rule_parse(const char *text, fanin_rule *rule, fanin_err *err);
-/* Canonical text that parses back to the same rule. */
+/* Sets one more option ("std", "0.02") of a parsed rule. ARG as above; the rule stays as it was. */
+FANIN_API fanin_status fanin_rule_option(fanin_rule *rule, const char *name, const char *value,
+                                         fanin_err *err);
+/* Canonical text that parses back to the same rule; 512 bytes always suffice. */
 FANIN_API void fanin_rule_text(const fanin_rule *rule, char *buf, size_t size);
+
+/* The gain that torch.nn.init.calculate_gain gives a name: linear, identity, conv1d ..., sigmoid 1, tanh
+ * 5/3, relu sqrt 2, leaky_relu[:slope] sqrt(2 / (1 + a^2)), selu 3/4. `a`: the slope where the name has
+ * none; NaN is 0.01. NOTFOUND any other name. */
+FANIN_API fanin_status fanin_gain_torch(const char *nonlinearity, double a, double *gain,
+                                        fanin_err *err);
 
 /* What the rule means for this tensor. */
 typedef struct fanin_moments {
-    double mean, std; /* of the values */
-    double gain;      /* std * sqrt(fan used), NaN where there is no fan */
+    double mean, std; /* of an element drawn at random from the tensor */
+    double gain; /* std * sqrt(fan used); of matrices made whole the factor before them; else NaN */
     double low, high; /* support; infinite for normals */
     bool elementwise; /* a slice is made alone */
     char reason[160]; /* one sentence: "gain sqrt(2) for relu over fan_in 576" */
@@ -135,6 +146,8 @@ typedef struct fanin_rule_info {
 
 FANIN_API int fanin_rule_count(void);
 FANIN_API fanin_rule_info fanin_rule_at(int i);
+/* The row of a parsed rule; all NULL for an id that no row has. */
+FANIN_API fanin_rule_info fanin_rule_describe(const fanin_rule *rule);
 
 #ifdef __cplusplus
 }

@@ -64,10 +64,10 @@ static size_t priors_read(const char *text, double out[PRIORS_MAX]) {
     }
     if (count == 1) {
         if (out[0] >= 1) return 0;
-        out[0] = fanin__log(out[0] / (1 - out[0]));
+        out[0] = fanin__fixed_log(out[0] / (1 - out[0]));
         return 1;
     }
-    for (size_t i = 0; i < count; i++) out[i] = fanin__log(out[i] / sum);
+    for (size_t i = 0; i < count; i++) out[i] = fanin__fixed_log(out[i] / sum);
     return count;
 }
 

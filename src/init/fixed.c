@@ -4,7 +4,7 @@
 
 /* x = m 2^e, sqrt(1/2) <= m < sqrt 2; log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.1716: twelve terms
  * leave 2e-18. log 2 in two parts, the first with 21 low zero bits, so that e times it is exact. */
-double fanin__log(double x) {
+double fanin__fixed_log(double x) {
     int e;
     double m = frexp(x, &e);
     if (m < 0.70710678118654752) {
@@ -24,7 +24,7 @@ static double power(double x, uint64_t n) {
     return y;
 }
 
-double fanin__root(double x, uint64_t n) {
+double fanin__fixed_root(double x, uint64_t n) {
     double low = 1, high = x;
     if (power(high, n) <= x) return high;
     for (;;) {

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /* Natural logarithm, 0 < x < infinity, to about 1 ulp. */
-double fanin__log(double x);
+double fanin__fixed_log(double x);
 /* The largest double r >= 1 whose n-th power, by repeated squaring, is at most x; x >= 1, n >= 1. */
-double fanin__root(double x, uint64_t n);
+double fanin__fixed_root(double x, uint64_t n);
 
 #endif

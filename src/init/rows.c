@@ -50,7 +50,7 @@ fanin_status fanin__nguyen_widrow_plan(fanin__recipe *plan, fanin_err *err) {
                              "class %s has fan_in %g, fan_out %g",
                              fanin__tensor_name(t), fanin_class_name(t->cls), t->fan_in,
                              t->fan_out);
-    plan->gain = fanin__or(plan->rule->scale, 0.7) * fanin__root(units, (uint64_t)inputs);
+    plan->gain = fanin__or(plan->rule->scale, 0.7) * fanin__fixed_root(units, (uint64_t)inputs);
     char text[32];
     if (bias) {
         plan->law = (fanin_law){.kind = FANIN_LAW_UNIFORM, .low = -plan->gain, .high = plan->gain};

@@ -132,6 +132,11 @@ FANIN_API unsigned fanin_threads(void);
  * FANIN_CPU=ref|avx2|avx512 (anything else caps nothing). Read once, at the first call. */
 FANIN_API int fanin_cpu_level(void);
 
+/* ---- files ------------------------------------------------------------------------------ */
+
+/* Creates a folder and its parents; an existing one is fine. IO: the message says what is in the way. */
+FANIN_API fanin_status fanin_directory_create(const char *path, fanin_err *err);
+
 /* ---- long work ------------------------------------------------------------------------- */
 
 /* Asks running work to stop: loops that take long look at the flag and return

@@ -259,3 +259,8 @@ void fanin_activation_eval_f32(const fanin_activation *act, int order, const flo
         y[i] = order >= 0 && order <= 3 ? (float)d[order] : NAN;
     }
 }
+
+void fanin__activation_jet(const fanin_activation *act, double x, double d[4]) {
+    if (act->formula) fanin__formula_jet(act->formula, x, d);
+    else fanin__act_find(act->id)->jet(act->p, x, d);
+}

@@ -58,6 +58,9 @@ const fanin__act_kernels *fanin__act_kernels_avx512(void);
 #endif
 void fanin__exp_f32(const float *x, float *y, size_t n);
 
+/* All derivatives of an object at once: d[k] = f^(k)(x), k = 0..3. */
+void fanin__activation_jet(const fanin_activation *act, double x, double d[4]);
+
 /* Formulas (formula.c). */
 typedef struct fanin__formula fanin__formula;
 fanin_status fanin__formula_create(const char *text, fanin__formula **out, fanin_err *err);

@@ -76,23 +76,24 @@ LINE(log1p_v)(V u) {
 }
 
 /* The normal law's tail: with e = e^{-y^2/2}, P(z > y) = e T(y); returns the numerator of T and
- * its denominator 1 + 1.25 y. A polynomial in v = y/(y + 3), exact at y = 0 where Phi's slope is
- * largest. y >= 0. 2.7e-8. */
+ * its denominator 1 + y. A polynomial in v = y/(y + 2.5), exact at y = 0 where Phi's slope is
+ * largest. y >= 0. 9e-9. */
 static inline V tail_core(V y, V *below) {
     y = MIN(C(30.0), y);
-    V v = DIV(y, ADD(y, C(3.0)));
-    V q = C(0.058000192);
-    q = FMA(q, v, C(-0.289607167));
-    q = FMA(q, v, C(0.493830532));
-    q = FMA(q, v, C(-0.2822088));
-    q = FMA(q, v, C(0.0654467717));
-    q = FMA(q, v, C(-0.324716866));
-    q = FMA(q, v, C(0.111483067));
-    q = FMA(q, v, C(1.04814601));
-    q = FMA(q, v, C(-1.5598855));
-    q = FMA(q, v, C(0.67817241));
+    V v = DIV(y, ADD(y, C(2.5)));
+    V q = C(0.0131224804);
+    q = FMA(q, v, C(-0.127661332));
+    q = FMA(q, v, C(0.338030934));
+    q = FMA(q, v, C(-0.358530074));
+    q = FMA(q, v, C(0.198223472));
+    q = FMA(q, v, C(-0.164748147));
+    q = FMA(q, v, C(0.0183571111));
+    q = FMA(q, v, C(0.188098952));
+    q = FMA(q, v, C(0.219656006));
+    q = FMA(q, v, C(-0.67826134));
+    q = FMA(q, v, C(0.252644539));
     q = FMA(q, v, C(0.5));
-    *below = FMA(y, C(1.25), C(1.0));
+    *below = ADD(y, C(1.0));
     return q;
 }
 

@@ -83,8 +83,6 @@ fanin_status fanin__outfile_commit(fanin__outfile *file, fanin_err *err);
 void fanin__outfile_abort(fanin__outfile *file);
 /* Whole small file at once, aside and renamed. */
 fanin_status fanin__file_write(const char *path, const void *data, size_t size, fanin_err *err);
-/* Creates a directory and its parents; an existing one is fine. */
-fanin_status fanin__mkdirs(const char *path, fanin_err *err);
 
 /* Seconds of a monotonic clock. */
 double fanin__seconds(void);

@@ -186,7 +186,7 @@ fanin_status fanin__file_write(const char *path, const void *data, size_t size, 
     return fanin__outfile_commit(&file, err);
 }
 
-fanin_status fanin__mkdirs(const char *path, fanin_err *err) {
+fanin_status fanin_directory_create(const char *path, fanin_err *err) {
     char *copy = fanin__strdup(path);
     if (!copy) return fanin_err_set(err, FANIN_NOMEM, "%s: no memory", path);
     fanin_status status = FANIN_OK;

@@ -244,7 +244,7 @@ static fanin_status choose_kind(fanin_weights_writer *w, uint64_t max_shard, fan
         if (!w->path) return fanin_err_set(err, FANIN_NOMEM, "no memory for a path");
         w->kind = &safetensors_kind;
         FANIN_TRY(plan_shards(w, max_shard, err));
-        return fanin__mkdirs(w->path, err);
+        return fanin_directory_create(w->path, err);
     }
     if (ends_with(w->path, ".safetensors")) {
         w->kind = &safetensors_kind;

@@ -113,7 +113,7 @@ TEST(paths_stay_inside_their_folder) {
     fanin_err err = {0};
     char dir[4096], link_path[4200];
     snprintf(dir, sizeof dir, "%s", test_tmp("inside"));
-    assert_ok_err(fanin__mkdirs(dir, &err), err);
+    assert_ok_err(fanin_directory_create(dir, &err), err);
     assert_ok_err(fanin__file_write(test_tmp("secret"), "s", 1, &err), err);
     snprintf(link_path, sizeof link_path, "%s/link", dir);
     assert_int_equal(symlink("../secret", link_path), 0);

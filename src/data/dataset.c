@@ -1,0 +1,154 @@
+/* dataset.c - the table of data sets, and the calls that every set answers alike. */
+#include <stdio.h>
+#include <string.h>
+
+#include "data/dataset.h"
+
+typedef struct row {
+    fanin_dataset_row shown;
+    fanin__data_open *open;
+} row;
+
+static const row rows[] = {
+    {{"mnist", "mnist", "60 000 + 10 000 handwritten digits, 28x28 grey (LeCun, Cortes, Burges)",
+      "train-images-idx3-ubyte ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db\n"
+      "train-labels-idx1-ubyte 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5\n"
+      "t10k-images-idx3-ubyte 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7\n"
+      "t10k-labels-idx1-ubyte ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"},
+     fanin__data_mnist},
+    {{"fashion-mnist", "fashion-mnist",
+      "60 000 + 10 000 articles of clothing, 28x28 grey (Xiao et al. 2017)",
+      "train-images-idx3-ubyte\ntrain-labels-idx1-ubyte\nt10k-images-idx3-ubyte\nt10k-labels-idx1-"
+      "ubyte"},
+     fanin__data_fashion},
+    {{"cifar10", "cifar10",
+      "50 000 + 10 000 photographs, 3x32x32 (Krizhevsky 2009), binary version",
+      "data_batch_1.bin\ndata_batch_2.bin\ndata_batch_3.bin\ndata_batch_4.bin\ndata_batch_5.bin\n"
+      "test_batch.bin"},
+     fanin__data_cifar10},
+    {{"shapeset", "shapeset[:neg=0|1]",
+      "Shapeset-3x2 (Glorot & Bengio 2010): one or two triangles, parallelograms, ellipses; 32x32, "
+      "9 classes, "
+      "endless",
+      NULL},
+     fanin__data_shapeset},
+    {{"xor", "xor[:bits=2]", "parity of bits in {0, 1}; all 2^bits points, in turn", NULL},
+     fanin__data_xor},
+    {{"spirals", "spirals[:noise=0.05,turns=1.5]", "two intertwined spirals in the plane, endless",
+      NULL},
+     fanin__data_spirals},
+    {{"teacher", "teacher[:in=32,hidden=64,out=1]",
+      "a random tanh network's answers to N(0,1) inputs, endless", NULL},
+     fanin__data_teacher},
+};
+
+int fanin_dataset_count(void) { return (int)FANIN_COUNT(rows); }
+
+fanin_dataset_row fanin_dataset_at(int i) {
+    return i >= 0 && i < fanin_dataset_count() ? rows[i].shown : (fanin_dataset_row){0};
+}
+
+double fanin__data_option(const fanin__data_options *o, const char *key, double otherwise) {
+    size_t n = strlen(key);
+    for (const char *p = o->text; p && *p; p += *p == ',') {
+        if (!strncmp(p, key, n) && p[n] == '=') return fanin__parse_double(p + n + 1, NULL);
+        p += strcspn(p, ",");
+    }
+    return otherwise;
+}
+
+/* Every key in the text must be one that the row's grammar shows. */
+static fanin_status check_options(const row *r, const char *text, fanin_err *err) {
+    for (const char *p = text; *p; p += *p == ',') {
+        size_t n = strcspn(p, ",="), end = strcspn(p, ",");
+        char key[32] = "";
+        snprintf(key, sizeof key, "%.*s=", (int)(n < 30 ? n : 30), p);
+        const char *stop = p + n;
+        if (p[n] == '=') fanin__parse_double(p + n + 1, &stop);
+        if (!strstr(r->shown.grammar, key) || stop != p + end || stop == p + n + 1)
+            return fanin_err_set(err, FANIN_ARG,
+                                 "data set %s: '%.*s' is no option of it; expected %s",
+                                 r->shown.name, (int)end, p, r->shown.grammar);
+        p += end;
+    }
+    return FANIN_OK;
+}
+
+static const row *find_row(const char *text, size_t n) {
+    for (size_t i = 0; i < FANIN_COUNT(rows); i++)
+        if (strlen(rows[i].shown.name) == n && !strncmp(rows[i].shown.name, text, n))
+            return &rows[i];
+    return NULL;
+}
+
+static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d, fanin_err *err) {
+    size_t n = strcspn(text, ":");
+    const char *options = text[n] == ':' ? text + n + 1 : "";
+    const row *r = find_row(text, n);
+    if (!r) {
+        fanin__text names = {.max = 512};
+        for (size_t i = 0; i < FANIN_COUNT(rows); i++)
+            fanin__text_printf(&names, "%s%s", i ? ", " : "", rows[i].shown.name);
+        fanin_status status = fanin_err_set(
+            err, FANIN_NOTFOUND, "data set '%s': unknown; expected %s or inputs.npy,targets.npy",
+            text, names.data ? names.data : "a name");
+        fanin__text_fini(&names);
+        return status;
+    }
+    FANIN_TRY(check_options(r, options, err));
+    d->info.about = r->shown.about;
+    d->info.target_count = 1;
+    const fanin__data_options o = {r->shown.name, options, seed};
+    return r->open(&o, d, err);
+}
+
+static fanin_status open_arrays(const char *text, fanin_dataset *d, fanin_err *err) {
+    const char *comma = strchr(text, ',');
+    char *inputs = fanin__strndup(text, (size_t)(comma - text));
+    if (!inputs) return FANIN_NOMEM;
+    fanin_status status = fanin__data_arrays(inputs, comma + 1, d, err);
+    fanin_free(inputs);
+    return status;
+}
+
+fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset **out,
+                                fanin_err *err) {
+    *out = NULL;
+    fanin_dataset *d = fanin_calloc(1, sizeof *d);
+    if (!d) return fanin_err_set(err, FANIN_NOMEM, "data set %s: no memory", text);
+    const char *comma = strstr(text, ".npy,");
+    fanin_status status = comma ? open_arrays(text, d, err) : open_named(text, seed, d, err);
+    if (status == FANIN_OK && !(d->name = fanin__strdup(text))) status = FANIN_NOMEM;
+    if (status != FANIN_OK) {
+        fanin_dataset_close(d);
+        if (status == FANIN_NOMEM) fanin_err_set(err, status, "data set %s: no memory", text);
+        return status;
+    }
+    d->info.name = d->name;
+    *out = d;
+    return FANIN_OK;
+}
+
+void fanin_dataset_close(fanin_dataset *d) {
+    if (!d) return;
+    if (d->close) d->close(d->state);
+    fanin_free(d->name);
+    fanin_free(d);
+}
+
+const fanin_dataset_info *fanin_dataset_get_info(const fanin_dataset *d) { return &d->info; }
+
+fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, const uint64_t *index,
+                                   size_t n, float *x, void *targets, fanin_err *err) {
+    uint64_t count = split == FANIN_TRAIN ? d->info.train_count : d->info.test_count;
+    size_t size = 1;
+    for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
+    size_t step = d->info.classes ? sizeof(int64_t) : (size_t)d->info.target_count * sizeof(float);
+    for (size_t i = 0; i < n; i++) {
+        if (count && index[i] >= count)
+            return fanin_err_set(err, FANIN_ARG, "data set %s: sample %llu of %llu", d->info.name,
+                                 (unsigned long long)index[i], (unsigned long long)count);
+        FANIN_TRY(d->sample(d, split, index[i], x + i * size, (unsigned char *)targets + i * step));
+    }
+    return FANIN_OK;
+}

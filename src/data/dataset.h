@@ -1,0 +1,66 @@
+/* dataset.h - the inside of a data set, for the files of this room. */
+#ifndef FANIN_SRC_DATASET_H
+#define FANIN_SRC_DATASET_H
+
+#include "base/base.h"
+#include "fanin/data.h"
+
+struct fanin_dataset {
+    fanin_dataset_info info;
+    char *name;
+    void *state;
+    /* One sample; `target` is an int64_t or target_count floats. Thread-safe. */
+    fanin_status (*sample)(const fanin_dataset *d, fanin_split split, uint64_t index, float *x,
+                           void *target);
+    void (*close)(void *state);
+};
+
+/* "key=value" pairs behind the first ':' of a data set's text. */
+typedef struct fanin__data_options {
+    const char *name; /* of the row */
+    const char *text; /* "bits=3,noise=0.1" or "" */
+    uint64_t seed;
+} fanin__data_options;
+
+/* The number given for `key`, or `otherwise`. */
+double fanin__data_option(const fanin__data_options *o, const char *key, double otherwise);
+
+/* Rows open themselves: fill info, state, sample and close. */
+typedef fanin_status fanin__data_open(const fanin__data_options *o, fanin_dataset *d,
+                                      fanin_err *err);
+fanin__data_open fanin__data_mnist, fanin__data_fashion, fanin__data_cifar10, fanin__data_shapeset,
+    fanin__data_xor, fanin__data_spirals, fanin__data_teacher;
+fanin_status fanin__data_arrays(const char *inputs, const char *targets, fanin_dataset *d,
+                                fanin_err *err);
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+/* Finds `name` (plain, .gz or .xz) in `folder` under each place that is searched; *path is a new
+ * string. NOTFOUND: the message names file and places. */
+fanin_status fanin__data_find(const char *folder, const char *name, char **path, fanin_err *err);
+/* The whole file, decompressed by its magic, at most `limit` bytes (LIMIT beyond). */
+fanin_status fanin__data_read(const char *path, size_t limit, unsigned char **bytes, size_t *size,
+                              fanin_err *err);
+
+/* ---- random numbers of generators -------------------------------------------------------------- */
+
+#include "fanin/random.h"
+
+/* Draws of one sample, addressed: word k of sample i is word 4096 i + k of the stream. */
+typedef struct fanin__draws {
+    const fanin_stream *stream;
+    uint64_t next;
+    uint32_t words[16];
+    unsigned left;
+} fanin__draws;
+
+fanin__draws fanin__draws_of(const fanin_stream *stream, uint64_t sample);
+uint32_t fanin__draw_word(fanin__draws *d);
+/* Uniform on [0, 1), 32 bits. */
+double fanin__draw_unit(fanin__draws *d);
+/* Uniform on 0 .. n-1 by multiplication (bias below n / 2^32). */
+uint32_t fanin__draw_below(fanin__draws *d, uint32_t n);
+/* Standard normal (Box-Muller: data, not weights). */
+double fanin__draw_normal(fanin__draws *d);
+
+#endif

@@ -33,8 +33,8 @@
 #define FANIN__BINARY_MAP(X) \
     X(ADD, add) \
     X(SUB, sub) \
-    X(MUL, mul) X(DIV, div) X(MIN, min) X(MAX, max) X(GREATER, greater) X(LESS, less) \
-        X(EQUAL, equal)
+    X(MUL, mul) \
+    X(DIV, div) X(MIN, min) X(MAX, max) X(GREATER, greater) X(LESS, less) X(EQUAL, equal)
 typedef enum fanin__binary_op {
 #define FANIN__BINARY_ENUM(id, name) FANIN__BINARY_##id,
     FANIN__BINARY_MAP(FANIN__BINARY_ENUM)
@@ -48,8 +48,7 @@ typedef enum fanin__binary_op {
 #define FANIN__UNARY_MAP(X) \
     X(NEG, neg) \
     X(ABS, abs) \
-    X(SQRT, sqrt) X(RECIPROCAL, reciprocal) X(SQUARE, square) X(SIGN, sign) X(EXP, exp) \
-        X(LOG, log)
+    X(SQRT, sqrt) X(RECIPROCAL, reciprocal) X(SQUARE, square) X(SIGN, sign) X(EXP, exp) X(LOG, log)
 typedef enum fanin__unary_op {
 #define FANIN__UNARY_ENUM(id, name) FANIN__UNARY_##id,
     FANIN__UNARY_MAP(FANIN__UNARY_ENUM)
@@ -107,7 +106,7 @@ typedef struct fanin__update_scalars {
  * C[m*c_row + n], so that all four transpositions and sub-matrices are the same call. One of a_row,
  * a_col and one of b_row, b_col is usually 1; any strides work. beta = 0 never reads C (NaN there
  * does not spread). Each element is one sum of products in an order that depends on (M, K, strides,
- * alpha, beta, instruction set) only, never on N, which part of C is computed, or threads. Single
+ * alpha, beta, n_all, instruction set) only, not on which columns are computed, or threads. Single
  * thread, no allocation, about 64 KiB of stack. */
 typedef struct fanin__gemm_args {
     size_t m, n, k;
@@ -118,6 +117,7 @@ typedef struct fanin__gemm_args {
     size_t b_row, b_col;
     float *c;
     size_t c_row;
+    size_t n_all; /* columns of the product that this one is a piece of; 0: it is no piece */
 } fanin__gemm_args;
 
 enum { FANIN__SUM_BLOCK = 4096 }; /* elements that one leaf of a long reduction adds up */

@@ -13,6 +13,7 @@ static void columns(void *arg, size_t begin, size_t end) {
     const job *j = arg;
     fanin__gemm_args g = j->g;
     g.n = end - begin;
+    if (g.n_all == 0) g.n_all = j->g.n;
     g.b += begin * g.b_col;
     g.c += begin;
     j->kernels->gemm(&g);

@@ -6,7 +6,7 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 
-enum { WIDTH = 16, ROWS = 14, INNER_ROWS = 12 };
+enum { WIDTH = 16, ROWS = 14, INNER_ROWS = 6, INNER_MOST = 24 };
 #define VEC                    __m512
 #define MASK                   __mmask16
 #define ZERO()                 _mm512_setzero_ps()
@@ -20,13 +20,17 @@ enum { WIDTH = 16, ROWS = 14, INNER_ROWS = 12 };
 #define ADD(a, b)              _mm512_add_ps(a, b)
 #define MASK_FIRST(n)          ((__mmask16)((1u << (n)) - 1u))
 #define ROW_CASES(X)           X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#define INNER_CASES(X)         X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define INNER_CASES(X)         X(1) X(2) X(3) X(4) X(5) X(6)
 
-static inline __m128 fold(__m512 v) {
+/* The four sums over all lanes, side by side. */
+static inline __m128 sum4(__m512 a, __m512 b, __m512 c, __m512 d) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512 v = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
     __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
     return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 }
-#define SUM4(a, b, c, d) _mm_hadd_ps(_mm_hadd_ps(fold(a), fold(b)), _mm_hadd_ps(fold(c), fold(d)))
+#define SUM4(a, b, c, d) sum4(a, b, c, d)
 
 #include "compute/gemm_body.h"
 

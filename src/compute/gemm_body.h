@@ -4,14 +4,14 @@
  * Assumed use: layers of a small network, M, N, K up to a few hundred, or one of them tiny and the
  * others up to some thousands (batch 10 times 1000 x 1000). So: no packing of A, B packed only
  * where it is used again or lies across, one thread, no allocation. Three ways:
- *   inner    B is transposed and M small: each element is WIDTH chains along k and a final tree.
+ *   inner    B is transposed and M or N small: each element is WIDTH chains along k and a final tree.
  *            Streams B once, in order.
  *   direct   B's rows are contiguous and used once or K is short: tiles row by row of C.
  *   packed   anything else: a panel of B (DEPTH x 2 vectors) is copied, then used for all rows.
  * In direct and packed every element is a chain of fma in k order, cut every DEPTH terms. The way
- * depends on M, K and strides, not on N; C may be computed in pieces of columns. */
+ * depends on M, K, strides and n_all; C may be computed in pieces of columns. */
 
-enum { PANEL = 2 * WIDTH, DEPTH = 128, INNER_ROWS_MAX = 24, DIRECT_DEPTH = 32 };
+enum { PANEL = 2 * WIDTH, DEPTH = 128, DIRECT_DEPTH = 32 };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -26,7 +26,7 @@ typedef struct tile {
     const float *a;
     size_t a_row, a_col;
     const float *b;
-    size_t b_row;
+    size_t b_row, ahead; /* ahead: to the B that comes next, 0 if it is near */
     float *c;
     size_t c_row;
     MASK mask[2]; /* columns that exist */
@@ -37,10 +37,12 @@ INLINE void tile_run(const int rows, const bool whole, const tile *t) {
     VEC acc[ROWS][2];
     UNROLL for (int m = 0; m < rows; m++) acc[m][0] = acc[m][1] = ZERO();
     const float *a0 = t->a, *b = t->b;
-    const size_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    const size_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, ahead = t->ahead;
     /* Four rows hang on one pointer: row, 2 row and 3 row are two index registers. */
     const float *a1 = a0 + 4 * a_row, *a2 = a0 + 8 * a_row, *a3 = a0 + 12 * a_row;
     for (size_t k = t->depth; k > 0; k--) {
+        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         VEC b0 = whole ? LOAD(b) : LOAD_MASK(b, t->mask[0]);
         VEC b1 = whole ? LOAD(b + WIDTH) : LOAD_MASK(b + WIDTH, t->mask[1]);
         UNROLL for (int m = 0; m < rows; m++) {
@@ -121,15 +123,22 @@ INLINE void transpose8(const float *in, size_t in_row, float *out) {
     }
 }
 
+static void pack_rows(const tile *t, const float *b, size_t b_row, bool whole, float *panel) {
+    for (size_t k = 0; k < t->depth; k++, b += b_row, panel += PANEL) {
+        STORE(panel, whole ? LOAD(b) : LOAD_MASK(b, t->mask[0]));
+        STORE(panel + WIDTH, whole ? LOAD(b + WIDTH) : LOAD_MASK(b + WIDTH, t->mask[1]));
+    }
+}
+
 /* panel[k][n] = B[k][n] for one panel; columns beyond cols are 0. */
-static void pack(const float *b, size_t b_row, size_t b_col, size_t depth, size_t cols,
+static void pack(const tile *t, const float *b, size_t b_row, size_t b_col, size_t cols,
                  float *panel) {
-    if (cols < PANEL) memset(panel, 0, depth * PANEL * sizeof *panel);
+    const size_t depth = t->depth;
     if (b_col == 1) {
-        for (size_t k = 0; k < depth; k++)
-            memcpy(panel + k * PANEL, b + k * b_row, cols * sizeof *panel);
+        pack_rows(t, b, b_row, cols == PANEL, panel);
         return;
     }
+    if (cols < PANEL) memset(panel, 0, depth * PANEL * sizeof *panel);
     size_t n = 0;
     if (b_row == 1)
         for (; n + 8 <= cols; n += 8) {
@@ -152,8 +161,9 @@ static void run_panels(const fanin__gemm_args *g, tile t, size_t k, bool direct)
         if (direct) {
             t.b = g->b + k * g->b_row + n;
             t.b_row = g->b_row;
+            t.ahead = PANEL;
         } else {
-            pack(g->b + k * g->b_row + n * g->b_col, g->b_row, g->b_col, t.depth, cols, panel);
+            pack(&t, g->b + k * g->b_row + n * g->b_col, g->b_row, g->b_col, cols, panel);
             t.b = panel;
             t.b_row = PANEL;
         }
@@ -185,7 +195,7 @@ static void run_tiles(const fanin__gemm_args *g) {
                   .a_row = g->a_row,
                   .a_col = g->a_col,
                   .c_row = g->c_row};
-        if (g->b_col != 1 || g->m <= ROWS)
+        if (g->b_col != 1 || g->m <= 2 * ROWS)
             run_panels(g, t, k, g->b_col == 1);
         else if (t.depth <= DIRECT_DEPTH)
             run_along(g, t, k);
@@ -196,53 +206,57 @@ static void run_tiles(const fanin__gemm_args *g) {
 
 /* ---- inner: rows of A times rows of B' --------------------------------------------------- */
 
-INLINE void inner_run(const int rows, const fanin__gemm_args *g, const float *a, const float *b0,
-                      const float *b1, float *c, bool two) {
-    VEC acc[INNER_ROWS][2];
-    UNROLL for (int m = 0; m < rows; m++) acc[m][0] = acc[m][1] = ZERO();
-    const size_t a_row = g->a_row;
-    const float *a1 = a + 4 * a_row, *a2 = a + 8 * a_row;
-    size_t k = 0;
-    for (; k + WIDTH <= g->k; k += WIDTH) {
-        VEC v0 = LOAD(b0 + k), v1 = LOAD(b1 + k);
-        UNROLL for (int m = 0; m < rows; m++) {
-            const float *p = m < 4 ? a : m < 8 ? a1 : a2;
-            VEC x = LOAD(p + (size_t)(m & 3) * a_row + k);
-            acc[m][0] = FMA(x, v0, acc[m][0]);
-            acc[m][1] = FMA(x, v1, acc[m][1]);
-        }
+enum { INNER_COLS = 4 };
+
+INLINE void inner_run(const int rows, const fanin__gemm_args *g, const float *a,
+                      const float *const b[INNER_COLS], float *c, size_t cols) {
+    VEC acc[INNER_ROWS][INNER_COLS];
+    UNROLL for (int m = 0; m < rows; m++) {
+        UNROLL for (int j = 0; j < INNER_COLS; j++) acc[m][j] = ZERO();
     }
+    const size_t a_row = g->a_row;
+    const float *a1 = a + 4 * a_row, *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
+    size_t k = 0;
+#define INNER_STEP(load) \
+    do { \
+        VEC v[INNER_COLS] = {load(b0 + k), load(b1 + k), load(b2 + k), load(b3 + k)}; \
+        UNROLL for (int m = 0; m < rows; m++) { \
+            VEC x = load((m < 4 ? a : a1) + (size_t)(m & 3) * a_row + k); \
+            UNROLL for (int j = 0; j < INNER_COLS; j++) acc[m][j] = FMA(x, v[j], acc[m][j]); \
+        } \
+    } while (0)
+    for (; k + WIDTH <= g->k; k += WIDTH) INNER_STEP(LOAD);
     if (k < g->k) {
         MASK mask = MASK_FIRST(g->k - k);
-        VEC v0 = LOAD_MASK(b0 + k, mask), v1 = LOAD_MASK(b1 + k, mask);
-        UNROLL for (int m = 0; m < rows; m++) {
-            const float *p = m < 4 ? a : m < 8 ? a1 : a2;
-            VEC x = LOAD_MASK(p + (size_t)(m & 3) * a_row + k, mask);
-            acc[m][0] = FMA(x, v0, acc[m][0]);
-            acc[m][1] = FMA(x, v1, acc[m][1]);
-        }
+#define LOAD_REST(p) LOAD_MASK(p, mask)
+        INNER_STEP(LOAD_REST);
     }
-    UNROLL for (int m = 0; m < rows; m += 2) {
-        const int other = m + 1 < rows ? m + 1 : m;
-        float sum[4];
-        _mm_storeu_ps(sum, SUM4(acc[m][0], acc[m][1], acc[other][0], acc[other][1]));
-        for (int i = 0; i < 2 && m + i < rows; i++)
-            for (int j = 0; j < (two ? 2 : 1); j++) {
-                float *out = c + (size_t)(m + i) * g->c_row + j;
-                float v = g->alpha * sum[2 * i + j];
-                *out = g->beta == 0 ? v : v + g->beta * *out;
-            }
+    const __m128 alpha = _mm_set1_ps(g->alpha), beta = _mm_set1_ps(g->beta);
+    UNROLL for (int m = 0; m < rows; m++) {
+        float *out = c + (size_t)m * g->c_row, old[4] = {0}, sum[4];
+        __m128 v = _mm_mul_ps(alpha, SUM4(acc[m][0], acc[m][1], acc[m][2], acc[m][3]));
+        if (g->beta != 0) {
+            memcpy(old, out, cols * sizeof *old);
+            v = _mm_add_ps(v, _mm_mul_ps(beta, _mm_loadu_ps(old)));
+        }
+        if (cols == INNER_COLS) {
+            _mm_storeu_ps(out, v);
+        } else {
+            _mm_storeu_ps(sum, v);
+            memcpy(out, sum, cols * sizeof *sum);
+        }
     }
 }
 
 #define INNER_CASE(r) \
-    case r: inner_run(r, g, a, b0, b1, c, two); break;
+    case r: inner_run(r, g, a, b, c, cols); break;
 
 static void run_inner(const fanin__gemm_args *g) {
     size_t blocks = (g->m + INNER_ROWS - 1) / INNER_ROWS;
-    for (size_t n = 0; n < g->n; n += 2) {
-        bool two = n + 1 < g->n;
-        const float *b0 = g->b + n * g->b_col, *b1 = two ? b0 + g->b_col : b0;
+    for (size_t n = 0; n < g->n; n += INNER_COLS) {
+        size_t cols = g->n - n < INNER_COLS ? g->n - n : INNER_COLS;
+        const float *b[INNER_COLS];
+        for (size_t j = 0; j < INNER_COLS; j++) b[j] = g->b + (n + (j < cols ? j : 0)) * g->b_col;
         for (size_t i = 0, m = 0; i < blocks; i++) {
             size_t rows = (g->m - m) / (blocks - i) + ((g->m - m) % (blocks - i) != 0);
             const float *a = g->a + m * g->a_row;
@@ -251,6 +265,14 @@ static void run_inner(const fanin__gemm_args *g) {
             m += rows;
         }
     }
+}
+
+/* Measured on squares of 32 to 1000: the trees at the end cost too much when K is short, and with
+ * more rows a panel pays for its copy. */
+static bool use_inner(const fanin__gemm_args *g) {
+    size_t n = g->n_all ? g->n_all : g->n;
+    if (g->b_row != 1 || g->b_col == 1 || g->a_col != 1) return false;
+    return g->m <= 2 || (g->k >= 48 && (g->m <= INNER_MOST || n <= 16));
 }
 
 static void run(const fanin__gemm_args *g) {
@@ -263,7 +285,7 @@ static void run(const fanin__gemm_args *g) {
             }
         return;
     }
-    if (g->b_row == 1 && g->b_col != 1 && g->a_col == 1 && g->m < INNER_ROWS_MAX)
+    if (use_inner(g))
         run_inner(g);
     else
         run_tiles(g);

@@ -3,6 +3,12 @@
  * allow. Nothing here is reordered by the compiler (no -ffast-math) and nothing is fused
  * (-ffp-contract=off), so every variant gives the same bits; reductions keep LANES chains
  * themselves, which is what makes them fast without letting the compiler choose an order. */
+#if defined(__GNUC__) && !defined(__clang__)
+/* Selects become blends although both sides may raise a flag; nobody reads the flags. Values do
+ * not change. (clang does so by itself.) */
+#pragma GCC optimize("no-trapping-math")
+#endif
+
 #include <math.h>
 #include <string.h>
 
@@ -169,15 +175,40 @@ static double dot(size_t n, const float *a, const float *b) {
     return lanes_sum(s);
 }
 
+/* The compiler does not find this one by itself. */
+#if defined(__AVX512F__)
+enum { VECTOR = 16 };
+#elif defined(__AVX2__)
+enum { VECTOR = 8 };
+#else
+enum { VECTOR = 4 };
+#endif
+typedef float floats __attribute__((vector_size(4 * VECTOR)));
+typedef int32_t masks __attribute__((vector_size(4 * VECTOR)));
+
+/* A NaN is taken, and nothing is greater than it. Which lane sees what does not matter. */
+#define VECTOR_MAX(m, p) \
+    do { \
+        floats v_; \
+        memcpy(&v_, (p), sizeof v_); \
+        masks take_ = (v_ > (m)) | (v_ != v_); \
+        (m) = (floats)((take_ & (masks)v_) | (~take_ & (masks)(m))); \
+    } while (0)
+
 static float max(size_t n, const float *x) {
-    float m[LANES];
-    for (int j = 0; j < LANES; j++) m[j] = -INFINITY;
+    floats m, m2;
+    for (int j = 0; j < VECTOR; j++) m[j] = m2[j] = -INFINITY;
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) m[j] = OP_MAX(x[i + (size_t)j], m[j]);
-    for (size_t j = 0; i + j < n; j++) m[j] = OP_MAX(x[i + j], m[j]);
-    float most = m[0];
-    for (int j = 1; j < LANES; j++) most = OP_MAX(m[j], most);
+    for (; i + 2 * VECTOR <= n; i += 2 * VECTOR) {
+        VECTOR_MAX(m, x + i);
+        VECTOR_MAX(m2, x + i + VECTOR);
+    }
+    float most = -INFINITY;
+    for (int j = 0; j < VECTOR; j++) {
+        most = OP_MAX(m[j], most);
+        most = OP_MAX(m2[j], most);
+    }
+    for (; i < n; i++) most = OP_MAX(x[i], most);
     return most;
 }
 
@@ -191,18 +222,14 @@ static void add_product_to_double(size_t n, const float *RESTRICT a, const float
 }
 
 static double exp_sum(size_t n, const float *x, float shift, float *out) {
+    enum { PIECE = 256 };
     double s[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        float e[LANES];
-        for (int j = 0; j < LANES; j++) e[j] = exp_one(x[i + (size_t)j] - shift);
-        for (int j = 0; j < LANES; j++) s[j] += (double)e[j];
-        memcpy(out + i, e, sizeof e);
-    }
-    for (size_t j = 0; i + j < n; j++) {
-        float e = exp_one(x[i + j] - shift);
-        s[j] += (double)e;
-        out[i + j] = e;
+    for (size_t i0 = 0; i0 < n; i0 += PIECE) {
+        size_t i1 = n - i0 < PIECE ? n : i0 + PIECE, i = i0;
+        for (size_t k = i0; k < i1; k++) out[k] = exp_one(x[k] - shift);
+        for (; i + LANES <= i1; i += LANES)
+            for (int j = 0; j < LANES; j++) s[j] += (double)out[i + (size_t)j];
+        for (size_t j = 0; i + j < i1; j++) s[j] += (double)out[i + j];
     }
     return lanes_sum(s);
 }

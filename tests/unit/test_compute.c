@@ -453,7 +453,7 @@ static product make_product(size_t m, size_t n, size_t k, bool ta, bool tb, floa
     memcpy(p.before, p.c, p.c_size * sizeof *p.c);
     p.g = (fanin__gemm_args){m,           n,           k,           alpha,   beta,
                              p.a + 1,     ta ? 1 : ar, ta ? ar : 1, p.b + 3, tb ? 1 : br,
-                             tb ? br : 1, p.c + 2,     cr};
+                             tb ? br : 1, p.c + 2,     cr,          0};
     return p;
 }
 
@@ -477,7 +477,8 @@ static void check_product(const product *p) {
         }
     /* Between the rows and around C nothing moved. */
     for (size_t i = 0; i < p->c_size; i++) {
-        bool inside = i >= 2 && g->c_row > 0 && (i - 2) / g->c_row < g->m && (i - 2) % g->c_row < g->n;
+        bool inside =
+            i >= 2 && g->c_row > 0 && (i - 2) / g->c_row < g->m && (i - 2) % g->c_row < g->n;
         if (!inside) assert_true(same_bits(p->c + i, p->before + i, 1));
     }
 }
@@ -519,6 +520,7 @@ TEST(gemm_ignores_threads_and_columns) {
             memcpy(p.c, p.before, p.c_size * sizeof *one);
             for (size_t n = 0; n < p.g.n; n += 37) { /* column by column block */
                 fanin__gemm_args g = p.g;
+                g.n_all = p.g.n;
                 g.n = p.g.n - n < 37 ? p.g.n - n : 37;
                 g.b += n * g.b_col;
                 g.c += n;
@@ -545,7 +547,7 @@ TEST(gemm_lanes_is_one_product_a_lane) {
     float *a = random_floats(m * k * lanes), *b = random_floats(n * k * lanes);
     float *c = random_floats(m * n * lanes), *before = malloc(m * n * lanes * sizeof *c);
     memcpy(before, c, m * n * lanes * sizeof *c);
-    fanin__gemm_args g = {m, n, k, 0.5f, 1, a, k, 1, b, 1, k, c, n}; /* B transposed */
+    fanin__gemm_args g = {m, n, k, 0.5f, 1, a, k, 1, b, 1, k, c, n, 0}; /* B transposed */
     fanin__gemm_lanes(&g, lanes);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)

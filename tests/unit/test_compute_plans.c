@@ -220,7 +220,7 @@ TEST(matmul_without_plan) {
     float *a = random_floats(m * k), *b = random_floats(n * k), *c = random_floats(m * n);
     float *before = malloc(m * n * sizeof *c);
     memcpy(before, c, m * n * sizeof *c);
-    fanin__gemm_args g = {m, n, k, -2, 1, a, 1, m, b, n, 1, c, n};
+    fanin__gemm_args g = {m, n, k, -2, 1, a, 1, m, b, n, 1, c, n, 0};
     fanin_err err = {0};
     assert_ok_err(fanin__matmul(&g, &err), err);
     for (size_t i = 0; i < m * n; i++) {

@@ -159,6 +159,87 @@ FANIN_API fanin_status fanin_critical_sigma_b2(const fanin_activation *act, doub
 FANIN_API fanin_status fanin_critical_at_q(const fanin_activation *act, double q, double *sigma_w2,
                                            double *sigma_b2, fanin_err *err);
 
+/* ---- self-normalisation and shaping (src/theory/selfnorm.c, shape.c) ---------------------- */
+
+/* lambda, alpha such that lambda (x > 0 ? x : alpha (e^x - 1)) maps N(mean, variance) to that same
+ * mean and variance, to 1e-14 (Klambauer et al. 2017; (0, 1) gives SELU). |mean| < 10,
+ * 0.001 < variance < 300. DOMAIN where no alpha > 0, lambda > 0 does it. */
+FANIN_API fanin_status fanin_selu_solve(double mean, double variance, double *alpha, double *lambda,
+                                        fanin_err *err);
+
+/* One layer of the map of mean and variance: z ~ N(mean omega, variance tau), then f. */
+typedef struct fanin_selfnorm {
+    double mean, variance;
+    double jacobian[2][2]; /* d(mean, variance) / d(mean, variance before) */
+    double norm;           /* its largest singular value: below 1 the map contracts here */
+} fanin_selfnorm;
+
+/* omega: sum of the weights, tau: sum of their squares; f must be continuous. */
+FANIN_API fanin_status fanin_selfnorm_map(const fanin_activation *act, double mean, double variance,
+                                          double omega, double tau, fanin_selfnorm *out,
+                                          fanin_err *err);
+
+/* Alpha dropout for SELU: dropped units are set to -lambda alpha, then x -> a x + b restores mean 0
+ * and variance 1. 0 < keep <= 1. */
+FANIN_API fanin_status fanin_alpha_dropout(double keep, double *a, double *b, fanin_err *err);
+
+/* f^(x) = out_scale (f(in_scale x + in_shift) + out_shift). */
+typedef struct fanin_shape {
+    double in_scale, in_shift, out_scale, out_shift;
+} fanin_shape;
+
+/* Deep kernel shaping (Martens et al. 2021) of a plain net of `depth` layers: Q(1) = 1, Q'(1) = 1,
+ * C(0) = 0, C'(1) = zeta^(1/depth); zeta > 1, the paper's 1.5. For smooth f. Of mirrored solutions
+ * the one with the smaller in_shift. */
+FANIN_API fanin_status fanin_shape_dks(const fanin_activation *act, double depth, double zeta,
+                                       fanin_shape *out, fanin_err *err);
+/* Tailored activation transformation (Zhang et al. 2022), smooth f: Q(1) = 1, Q'(1) = 1, C'(1) = 1,
+ * C''(1) = tau/depth; the paper's tau is 0.3. */
+FANIN_API fanin_status fanin_shape_tat(const fanin_activation *act, double depth, double tau,
+                                       fanin_shape *out, fanin_err *err);
+/* The same for leaky relu: the slope below 0 for which `depth` layers map correlation 0 to eta; use
+ * with the gain sqrt(2/(1 + slope^2)). DOMAIN where relu itself stays below eta. */
+FANIN_API fanin_status fanin_shape_tat_leaky(unsigned depth, double eta, double *slope,
+                                             fanin_err *err);
+
+/* ---- exact learning dynamics (src/theory/dynamics.c) ------------------------------------- */
+
+/* Mode strength of a deep linear net of `layers` layers of units (layers - 1 matrices, >= 3; Saxe,
+ * McClelland, Ganguli 2014): tau du/dt = (layers - 1) u^(2 - 2/(layers - 1)) (s - u), 0 < u0 < s.
+ * u(t) and the time from u0 to uf. */
+FANIN_API fanin_status fanin_saxe_strength(unsigned layers, double s, double tau, double u0,
+                                           double t, double *u, fanin_err *err);
+FANIN_API fanin_status fanin_saxe_time(unsigned layers, double s, double tau, double u0, double uf,
+                                       double *t, fanin_err *err);
+/* The limit of many layers: tau du/dt = layers u^2 (s - u). */
+FANIN_API fanin_status fanin_saxe_time_continuum(double layers, double s, double tau, double u0,
+                                                 double uf, double *t, fanin_err *err);
+
+/* LMS, w += 2 mu e x, inputs with covariance eigenvalues lambda[n] >= 0 (Widrow, Hoff 1960). */
+typedef struct fanin_lms {
+    double mu_max_mean;         /* 1/lambda_max: the mean converges below it */
+    double mu_max_square;       /* Gaussian inputs: the mean square converges below it */
+    double misadjustment_small; /* mu tr R */
+    double misadjustment; /* Gaussian inputs, Feuer and Weinstein 1985; infinite if unstable */
+    double time_constant_slowest, mse_time_constant_slowest; /* 1/(2 mu l), 1/(4 mu l), samples */
+} fanin_lms;
+
+FANIN_API fanin_status fanin_lms_solve(const double *lambda, size_t n, double mu, fanin_lms *out,
+                                       fanin_err *err);
+
+/* Gradient descent on a quadratic with Hessian eigenvalues lambda[n] > 0 (LeCun et al. 1998). */
+typedef struct fanin_quadratic {
+    double eta_optimal; /* 1/lambda_max: the stiffest direction in one step */
+    double eta_max;     /* 2/lambda_max: diverges above */
+    double eta_best;    /* 2/(lambda_min + lambda_max): smallest worst-case rate */
+    double condition;   /* lambda_max/lambda_min */
+    double rate;        /* max |1 - eta lambda| at the eta asked for */
+    double steps;       /* to shrink the error by e at that eta; infinite if it does not */
+} fanin_quadratic;
+
+FANIN_API fanin_status fanin_quadratic_solve(const double *lambda, size_t n, double eta,
+                                             fanin_quadratic *out, fanin_err *err);
+
 /* MORE */
 
 #ifdef __cplusplus

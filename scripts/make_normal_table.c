@@ -107,6 +107,7 @@ static void fill_candidates(candidate *list, int *count, uint32_t begin, uint32_
             wanted = fmin(fmax((double)(tail(power) / CELL), middle - reach), middle + reach);
         }
     }
+    if (end - begin < 128) span = 2 * (end - begin); /* few to choose from: look outside too */
     if (span > CANDIDATES) span = CANDIDATES;
     uint32_t start = (uint32_t)llround(wanted) - span / 2;
     quad z0 = inverse((quad)start * CELL), s = CELL / density(z0);

@@ -161,7 +161,7 @@ fanin_status fanin__plan_make(const fanin_law *law, fanin__plan *plan) {
  * relative to alpha: Simpson's rule on the density over its largest value, cut where it has
  * fallen by 2^-64. */
 static void cut_moments(double alpha, double beta, double *mean, double *variance) {
-    enum { STEPS = 4096 };
+    enum { STEPS = 16384 };
     double near = alpha > 0 ? alpha : 0; /* where the density is largest */
     double reach = 90 / (near + sqrt(near * near + 90)), from = alpha, to = beta;
     if (from < near - 9.5) from = near - 9.5;

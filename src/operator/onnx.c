@@ -38,7 +38,7 @@ static const fanin__onnx_row table[] = {
     FN("Round", ROUND),
     FN("Not", NOT),
     FN("IsNaN", IS_NAN),
-    FN("IsInf", IS_INF),
+    ROW("IsInf", is_inf, 0),
     /* activations */
     ACT("LeakyRelu", LEAKY_RELU),
     ACT("Elu", ELU),

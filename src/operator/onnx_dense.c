@@ -201,6 +201,15 @@ static int contract(fanin__ir *ir, int a, letters ta, int b, letters tb, const l
     return arrange(ir, y, &result, out);
 }
 
+/* Without '->': the letters that occur once, in alphabetical order. */
+static void once(const letters *t, int count, letters *out) {
+    for (int c = 'A'; c <= 'z'; c++) {
+        int seen = 0;
+        for (int i = 0; i < count; i++) seen += find_letter(&t[i], (char)c) >= 0;
+        if (seen == 1 && out->count < FANIN_MAX_RANK) out->at[out->count++] = (char)c;
+    }
+}
+
 /* Up to two operands, letters only (no ellipsis, no repeated letter in one operand). */
 void fanin__lower_einsum(fanin__lowering *l, int arg) {
     (void)arg;
@@ -215,6 +224,8 @@ void fanin__lower_einsum(fanin__lowering *l, int arg) {
     if (fine && s[0] == '-' && s[1] == '>') {
         s += 2;
         fine = read_letters(&s, &out);
+    } else if (fine && !*s) {
+        once(t, count, &out);
     } else {
         fine = false;
     }

@@ -16,6 +16,22 @@ static void lower_named(fanin__lowering *l, const char *text) {
     if (act) set(l, fanin__emit_apply_activation(l->ir, act, 0, fanin__lower_in(l, 0)));
 }
 
+/* gamma elu(x; alpha); the published constants have a row of their own. */
+static void lower_selu(fanin__lowering *l) {
+    double alpha = fanin__lower_float(l, "alpha", 1.67326319217681884765625);
+    double gamma = fanin__lower_float(l, "gamma", 1.05070102214813232421875);
+    if (fabs(alpha - 1.6732632) < 1e-5 && fabs(gamma - 1.0507010) < 1e-5) {
+        lower_named(l, "selu");
+        return;
+    }
+    char text[64], number[32];
+    snprintf(text, sizeof text, "elu:%s", fanin__number_text(alpha, number));
+    const fanin_activation *act = fanin__ir_activation(l->ir, text);
+    if (!act) return;
+    int y = fanin__emit_apply_activation(l->ir, act, 0, fanin__lower_in(l, 0));
+    set(l, fanin__emit_apply_with(l->ir, FANIN__FN_SCALE, gamma, 0, y));
+}
+
 /* Rows of the activation table whose parameters are attributes; ONNX's defaults differ from ours. */
 void fanin__lower_parametric(fanin__lowering *l, int arg) {
     double a = 0, b = 0;
@@ -47,7 +63,7 @@ void fanin__lower_parametric(fanin__lowering *l, int arg) {
         name = "silu";
         a = fanin__lower_float(l, "alpha", 1);
         break;
-    case FANIN_ACT_SELU: lower_named(l, "selu"); return;
+    case FANIN_ACT_SELU: lower_selu(l); return;
     case FANIN_ACT_HARD_SWISH: lower_named(l, "hard_swish"); return;
     case FANIN_ACT_SOFTPLUS: lower_named(l, "softplus"); return;
     case FANIN_ACT_SOFTSIGN: lower_named(l, "softsign"); return;
@@ -108,6 +124,20 @@ void fanin__lower_clip(fanin__lowering *l, int arg) {
     }
     x = fanin__emit_binary_scalar(l->ir, FANIN__MAX, x, low);
     set(l, fanin__emit_binary_scalar(l->ir, FANIN__MIN, x, high));
+}
+
+void fanin__lower_is_inf(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    if (x < 0) return;
+    int y = fanin__emit_apply(ir, FANIN__FN_IS_INF, x), zero = fanin__emit_fill_like(ir, 0, x);
+    int positive = fanin__emit_binary(ir, FANIN__LT, zero, x);
+    if (!fanin__lower_int(l, "detect_negative", 1))
+        y = fanin__emit_binary(ir, FANIN__AND, y, positive);
+    if (!fanin__lower_int(l, "detect_positive", 1))
+        y = fanin__emit_binary(ir, FANIN__AND, y, fanin__emit_apply(ir, FANIN__FN_NOT, positive));
+    set(l, y);
 }
 
 /* ---- two tensors ------------------------------------------------------------------------ */

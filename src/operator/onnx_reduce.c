@@ -53,18 +53,29 @@ void fanin__lower_reduce(fanin__lowering *l, int arg) {
     fanin__lower_out(l, 0, y);
 }
 
+static int reversed(fanin__ir *ir, int x, int axis) {
+    if (x < 0) return -1;
+    fanin__node n = ir->nodes[x];
+    int64_t start[FANIN_MAX_RANK] = {0}, step[FANIN_MAX_RANK];
+    for (int i = 0; i < FANIN_MAX_RANK; i++) step[i] = 1;
+    start[axis] = n.dims[axis] - 1;
+    step[axis] = -1;
+    return fanin__emit_slice(ir, x, start, step, n.dims);
+}
+
 void fanin__lower_argmax(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;
     int x = fanin__lower_in(l, 0);
     if (x < 0) return;
     int axis = fanin__lower_axis(l, fanin__lower_int(l, "axis", 0), ir->nodes[x].rank);
     if (axis < 0) return;
-    if (fanin__lower_int(l, "select_last_index", 0)) {
-        fanin__lower_fail(l, "select_last_index is not implemented");
-        return;
-    }
     if (arg) x = function(ir, FANIN__FN_NEG, x);
-    int y = fanin__emit_argmax(ir, x, axis);
+    bool last = fanin__lower_int(l, "select_last_index", 0) != 0;
+    int y = fanin__emit_argmax(ir, last ? reversed(ir, x, axis) : x, axis);
+    if (last && y >= 0) {
+        int top = fanin__emit_scalar_i64(ir, ir->nodes[x].dims[axis] - 1);
+        y = fanin__emit_binary(ir, FANIN__SUB, top, y);
+    }
     if (!fanin__lower_int(l, "keepdims", 1)) {
         int64_t dims[FANIN_MAX_RANK];
         int rank = 0;

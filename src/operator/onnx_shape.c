@@ -572,6 +572,24 @@ done:
     return y;
 }
 
+/* `count` numbers that are a constant or the payload of an initialiser. */
+static bool constant_floats(fanin__lowering *l, int i, int count, double *values) {
+    if (!fanin__lower_has(l, i)) return false;
+    const fanin_value *v = &l->graph->values[l->node->inputs[i]];
+    fanin__tensor t;
+    if (v->data && fanin_dtype_is_float(v->dtype))
+        return v->size == (size_t)count * fanin_dtype_size(v->dtype) &&
+               fanin_convert_to_f64(v->data, v->dtype, (size_t)count, values) == FANIN_OK;
+    int id = fanin__lower_in(l, i);
+    if (id < 0 || (int64_t)l->ir->nodes[id].count != count || !fanin__const_tensor(l->ir, id, &t) ||
+        !fanin__tensor_is_packed(&t))
+        return false;
+    for (int k = 0; k < count; k++)
+        values[k] =
+            t.dtype == FANIN_F32 ? (double)((const float *)t.data)[k] : ((const double *)t.data)[k];
+    return t.dtype == FANIN_F32 || t.dtype == FANIN_F64;
+}
+
 /* arg 1: Upsample, opset 9 and older: scales are input 1 or an attribute. */
 void fanin__lower_resize(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;
@@ -588,19 +606,11 @@ void fanin__lower_resize(fanin__lowering *l, int arg) {
     double scales[FANIN_MAX_RANK];
     int sized = scales_at == 2 ? fanin__lower_ints(l, NULL, 3, sizes, FANIN_MAX_RANK) : -1;
     const fanin_attr *a = fanin_node_attr(l->node, "scales");
-    fanin__tensor t;
     if (ir->failed) return;
     if (sized < 0) {
         bool found = a && a->count == (size_t)n.rank;
         for (int i = 0; found && i < n.rank; i++) scales[i] = a->floats[i];
-        if (!found && fanin__lower_has(l, scales_at)) {
-            int s = fanin__lower_in(l, scales_at);
-            found = s >= 0 && (int64_t)ir->nodes[s].count == n.rank &&
-                    fanin__const_tensor(ir, s, &t) && fanin__tensor_is_packed(&t);
-            for (int i = 0; found && i < n.rank; i++)
-                scales[i] = t.dtype == FANIN_F32 ? (double)((const float *)t.data)[i]
-                                                 : ((const double *)t.data)[i];
-        }
+        if (!found) found = constant_floats(l, scales_at, n.rank, scales);
         if (!found) {
             fanin__lower_fail(l, "scales have to be constant, one for each axis");
             return;

@@ -123,6 +123,12 @@ int fanin__net_linear(fanin__net *net, const char *layer, int x, int64_t in, int
     return fanin__net_node(net, "Gemm", layer, inputs, bias ? 3 : 2, &attr, 1);
 }
 
+static int add_bias(fanin__net *net, const char *layer, int x, int bias) {
+    char name[160];
+    snprintf(name, sizeof name, "%.150s/Add", layer);
+    return fanin__net_node(net, "Add", name, (int[]){x, bias}, 2, NULL, 0);
+}
+
 int fanin__net_project(fanin__net *net, const char *layer, int x, int64_t in, int64_t out,
                        bool bias, int weight) {
     if (weight < 0) weight = fanin__net_weight(net, layer, "weight", 2, (int64_t[]){out, in});
@@ -130,7 +136,7 @@ int fanin__net_project(fanin__net *net, const char *layer, int x, int64_t in, in
     fanin_attr perm = fanin__attr_ints("perm", (int64_t[]){1, 0}, 2);
     int turned = fanin__net_node(net, "Transpose", NULL, &weight, 1, &perm, 1);
     int y = fanin__net_node(net, "MatMul", layer, (int[]){x, turned}, 2, NULL, 0);
-    return bias ? fanin__net_binary(net, "Add", y, b) : y;
+    return bias ? add_bias(net, layer, y, b) : y;
 }
 
 int fanin__net_conv(fanin__net *net, const char *layer, int x, fanin__conv c, bool bias) {
@@ -299,10 +305,13 @@ static int packed_projection(fanin__net *net, int x, const fanin__attention *a) 
                                          (int64_t[]){packed, a->width}, NULL);
     fanin_attr perm = fanin__attr_ints("perm", (int64_t[]){1, 0}, 2);
     int turned = fanin__net_node(net, "Transpose", NULL, &weight, 1, &perm, 1);
-    int qkv = fanin__net_node(net, "MatMul", NULL, (int[]){x, turned}, 2, NULL, 0);
+    char layer[160]; /* "h.0.attn.c_attn" of "h.0.attn.c_attn.weight" */
+    snprintf(layer, sizeof layer, "%.*s", (int)(strlen(a->in_weight) - strlen("_weight")),
+             a->in_weight);
+    int qkv = fanin__net_node(net, "MatMul", layer, (int[]){x, turned}, 2, NULL, 0);
     if (!net->bias) return qkv;
     int bias = fanin_graph_initializer(net->b, a->in_bias, FANIN_F32, 1, &packed, NULL);
-    return fanin__net_binary(net, "Add", qkv, bias);
+    return add_bias(net, layer, qkv, bias);
 }
 
 int fanin__net_attention(fanin__net *net, int x, const fanin__attention *a) {

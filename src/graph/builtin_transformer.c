@@ -71,8 +71,9 @@ static int gpt2_embed(fanin__net *net, const gpt2 *g, int *embedding, fanin_err 
     for (int64_t i = 0; i < g->tokens; i++) positions[i] = i;
     int where = fanin__net_ints(net, positions, (int)g->tokens);
     fanin_free(positions);
-    int x = fanin__net_binary(net, "Gather", *embedding, ids);
-    x = fanin__net_binary(net, "Add", x, fanin__net_binary(net, "Gather", table, where));
+    int x = fanin__net_node(net, "Gather", "wte", (int[]){*embedding, ids}, 2, NULL, 0);
+    int y = fanin__net_node(net, "Gather", "wpe", (int[]){table, where}, 2, NULL, 0);
+    x = fanin__net_binary(net, "Add", x, y);
     return fanin__net_dropout(net, x);
 }
 

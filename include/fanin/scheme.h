@@ -1,0 +1,151 @@
+/* fanin/scheme.h - which weights: what each tensor of a network is, which rule it gets, and the bytes.
+ *
+ *     fanin_graph *graph;                       fanin_graph_load("resnet50.onnx", &graph, &err)
+ *     fanin_init_options o = {.scheme = "he", .seed = 1};
+ *     fanin_plan *plan;
+ *     fanin_plan_create(graph, &o, &plan, &err);
+ *     for (int i = 0; i < fanin_plan_count(plan); i++)
+ *         printf("%s %s\n", fanin_plan_row_at(plan, i)->tensor.name, fanin_plan_row_at(plan, i)->rule_text);
+ *     fanin_plan_write(plan, "r50.safetensors", NULL, &err);
+ *     fanin_plan_destroy(plan);
+ *
+ * Objects here point into the graph, which must outlive them; they are immutable: use them from any
+ * thread.
+ */
+#ifndef FANIN_SCHEME_H
+#define FANIN_SCHEME_H
+
+#include <fanin/graph.h>
+#include <fanin/init.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what each tensor is ----------------------------------------------------------------------- */
+
+/* One initialiser and the operator that it is traced to, through Transpose, Reshape, Identity, Cast,
+ * Unsqueeze, Squeeze, Slice, Split, Concat, Expand and arithmetic with constants. */
+typedef struct fanin_tensor_info {
+    fanin_tensor tensor; /* fans of the operator, real numbers; NaN where there are none (norms) */
+    int value;           /* index in the graph */
+    int node;            /* of the layer that reads it; -1: a template */
+    const char *op;      /* "Gemm", "" without a node */
+    const char *layer;   /* the node's name, or its output's */
+    fanin_dtype dtype;
+    int uses;      /* operators that read it in the end; 2 and more: shared */
+    bool closes;   /* the last weight of a residual branch */
+    int block;     /* residual blocks closed before it (l of scheme files); -1: none in the graph */
+    bool has_data; /* the file holds values */
+} fanin_tensor_info;
+
+typedef struct fanin_tensors {
+    int count;
+    const fanin_tensor_info *items; /* in file order */
+    int layers;                     /* weighted layers */
+    int residuals;                  /* additions that close a residual branch */
+    int blocks; /* L of scheme files: attention layers, or else residuals, or else layers */
+    void *owner;
+} fanin_tensors;
+
+/* Classifies every initialiser. `layout` ("torch", "jax") is for graphs without nodes, which are
+ * classified by name and shape: FANIN_ARG without it unless the graph is a built-in; FANIN_UNSUPPORTED
+ * names a tensor that cannot be classified there. With nodes nothing fails but memory: what no rule
+ * knows is FANIN_CLASS_OTHER, or FANIN_CLASS_CONSTANT where the file holds its values.
+ *
+ * Fans: convolution C_in/groups kh kw and C_out/groups kh kw; transposed convolution C_in/groups kh kw
+ * / stride (what each output sees) and C_out/groups kh kw; dense the sizes of its matrix; packed
+ * projections and gates those of one part; embedding its width and its number of rows; a bias those of
+ * its layer's weight. */
+FANIN_API fanin_status fanin_tensors_create(const fanin_graph *graph, const char *layout,
+                                            fanin_tensors **tensors, fanin_err *err);
+FANIN_API void fanin_tensors_destroy(fanin_tensors *tensors);
+
+/* ---- the plan ---------------------------------------------------------------------------------- */
+
+typedef struct fanin_init_options {
+    const char *scheme; /* built-in scheme, rule or path of a scheme file; NULL: the default */
+    const char *const *rules; /* "PATTERN=RULE[:k=v,...]", laid over the scheme */
+    int rule_count;
+    uint64_t seed;
+    const char *stream; /* "fanin" (default), "torch:flavour=avx2", ... */
+    const char *layout; /* of a graph without nodes */
+    const char *fans;   /* "operator" (default) or "torch" */
+} fanin_init_options;
+
+typedef struct fanin_plan_row {
+    fanin_tensor tensor;
+    int value, node;
+    const char *op, *layer;
+    fanin_dtype dtype;
+    bool keep; /* a constant of the graph: neither drawn nor written; rule_text is "keep" */
+    fanin_rule rule;
+    const char *rule_text;
+    fanin_moments moments;
+    const char *reason; /* "dense, 784 inputs to Gemm fc1; he: gain sqrt(2) over fan_in 784" */
+} fanin_plan_row;
+
+typedef struct fanin_plan fanin_plan;
+
+/* Decides every tensor's rule. Errors: NOTFOUND an unknown scheme or rule, or a line or --rule that
+ * matches nothing; ARG a line that is shadowed, a tensor that is left unset, a bad option; SHAPE a rule
+ * that does not apply; FORMAT, LIMIT, IO a broken scheme file; UNSUPPORTED `auto`. */
+FANIN_API fanin_status fanin_plan_create(const fanin_graph *graph,
+                                         const fanin_init_options *options, fanin_plan **plan,
+                                         fanin_err *err);
+FANIN_API void fanin_plan_destroy(fanin_plan *plan);
+
+FANIN_API int fanin_plan_count(const fanin_plan *plan);
+FANIN_API const fanin_plan_row *fanin_plan_row_at(const fanin_plan *plan, int i);
+FANIN_API int fanin_plan_find(const fanin_plan *plan, const char *name); /* -1: none */
+/* Elements of weights, biases, scales, shifts and slopes: neither statistics nor constants. */
+FANIN_API uint64_t fanin_plan_parameters(const fanin_plan *plan);
+FANIN_API const char *fanin_plan_scheme(const fanin_plan *plan); /* as resolved: "he" */
+FANIN_API const char *fanin_plan_stream(const fanin_plan *plan);
+FANIN_API uint64_t fanin_plan_seed(const fanin_plan *plan);
+/* What a person should know (a default that was taken, sharing), one a line; "" if nothing. */
+FANIN_API const char *fanin_plan_notes(const fanin_plan *plan);
+/* 16 hexadecimal digits over names, shapes, rules: equal plans, equal hash. */
+FANIN_API const char *fanin_plan_hash(const fanin_plan *plan);
+/* The plan as a scheme file that gives the same plan (release with fanin_free); NULL: no memory. */
+FANIN_API char *fanin_plan_scheme_text(const fanin_plan *plan);
+
+/* Elements first .. first+n-1 of row i, as stored, in `dtype`. Same bits for every split, thread
+ * count and instruction set. Errors: ARG a kept row or a range outside the tensor; NOMEM. */
+FANIN_API fanin_status fanin_plan_fill(const fanin_plan *plan, int i, uint64_t first, size_t n,
+                                       fanin_dtype dtype, void *out, fanin_err *err);
+
+typedef struct fanin_plan_write_options {
+    fanin_dtype dtype;       /* of floating tensors; NONE: each its own */
+    int64_t part, parts;     /* the part-th of `parts` contiguous runs of rows; parts 0 or 1: all */
+    uint64_t max_shard;      /* bytes; 0: one file */
+    fanin_progress progress; /* in bytes; report NULL: silent */
+} fanin_plan_write_options;
+
+/* Streams every drawn tensor to `path`: .safetensors, .npz, .npy, a folder of shards, or .onnx (the
+ * graph with its weights inside). Written aside and renamed when whole; nothing stays on failure.
+ * Memory does not grow with the model, except for .onnx and for rules that make a tensor whole.
+ * INTERRUPTED when fanin_interrupt was called. */
+FANIN_API fanin_status fanin_plan_write(const fanin_plan *plan, const char *path,
+                                        const fanin_plan_write_options *options, fanin_err *err);
+
+/* ---- the table of schemes ---------------------------------------------------------------------- */
+
+typedef struct fanin_scheme_info {
+    const char *name, *about, *source;
+    int line_count;
+} fanin_scheme_info;
+
+typedef struct fanin_scheme_line {
+    const char *classes; /* "dense conv ...", or a pattern over names */
+    const char *rule;    /* "he_normal:gain=1" */
+} fanin_scheme_line;
+
+FANIN_API int fanin_scheme_count(void);
+FANIN_API fanin_scheme_info fanin_scheme_at(int i);
+FANIN_API fanin_scheme_line fanin_scheme_line_at(int i, int line);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

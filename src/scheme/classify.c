@@ -1,0 +1,644 @@
+/* classify.c - what each initialiser is to its network, from the operators that use it.
+ *
+ * Every use gives a verdict; the one that says most wins (an embedding that is also the output layer is
+ * an embedding). Biases then take the fans of the weight of their layer. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "scheme/classify.h"
+
+/* Larger says more. */
+enum { NOTHING, KEPT, VECTOR, PLACED, NORMAL, MATRIX, TABLE };
+
+typedef struct verdict {
+    int strength;
+    fanin_class cls;
+    int node;  /* the operator that uses it */
+    int layer; /* of a bias: the node whose weight gives the fans; -1 */
+    int out_axis, in_axis;
+    int64_t groups;
+    int parts;
+    double fan_in, fan_out;
+} verdict;
+
+typedef struct owner {
+    char (*acts)[64]; /* room for activations with parameters */
+} owner;
+
+typedef struct job {
+    fanin__wiring w;
+    fanin_tensors *out;
+    fanin_tensor_info *items;
+    owner *owner;
+    int *weight_of; /* by node: item of its weight, -1 */
+    bool *last;     /* by node: makes the graph's output */
+    fanin_err *err;
+} job;
+
+/* ---- convolutions ------------------------------------------------------------------------------ */
+
+static double taps(const fanin_value *v) {
+    double n = 1;
+    for (int i = 2; i < v->rank; i++) n *= (double)v->dims[i];
+    return n;
+}
+
+static verdict conv_weight(const fanin_node *n, const fanin_value *v) {
+    int64_t groups = fanin_node_attr_int(n, "group", 1);
+    verdict r = {.strength = MATRIX, .cls = FANIN_CLASS_CONV, .out_axis = 0, .in_axis = 1};
+    if (v->rank < 3 || groups < 1 || v->dims[0] % groups) return (verdict){0};
+    if (groups > 1 && v->dims[1] == 1) r.cls = FANIN_CLASS_CONV_DEPTHWISE;
+    r.groups = groups;
+    r.fan_in = (double)v->dims[1] * taps(v);
+    r.fan_out = (double)v->dims[0] / (double)groups * taps(v);
+    return r;
+}
+
+/* Stored C_in x C_out/groups x kernel. An output position is reached by taps / stride taps. */
+static verdict transposed_weight(const fanin_node *n, const fanin_value *v) {
+    int64_t groups = fanin_node_attr_int(n, "group", 1);
+    const fanin_attr *strides = fanin_node_attr(n, "strides");
+    double stride = 1;
+    if (v->rank < 3 || groups < 1 || v->dims[0] % groups) return (verdict){0};
+    for (size_t i = 0; strides && i < strides->count; i++)
+        if (strides->ints[i] > 0) stride *= (double)strides->ints[i];
+    return (verdict){.strength = MATRIX,
+                     .cls = FANIN_CLASS_CONV_TRANSPOSE,
+                     .out_axis = 1,
+                     .in_axis = 0,
+                     .groups = groups,
+                     .fan_in = (double)v->dims[0] / (double)groups * taps(v) / stride,
+                     .fan_out = (double)v->dims[1] * taps(v)};
+}
+
+/* ---- dense ------------------------------------------------------------------------------------- */
+
+/* A matrix product that reads the view's axes `out` and `in`; -1 for a vector's missing one. */
+static verdict matrix(const fanin__seen *s, const fanin_value *v, int out, int in) {
+    verdict r = {.strength = MATRIX, .cls = FANIN_CLASS_DENSE, .out_axis = -1, .in_axis = -1};
+    r.groups = 1;
+    if (s->rank < 1) { /* lost on the way: the usual layout */
+        r.out_axis = 0;
+        r.in_axis = v->rank > 1 ? 1 : -1;
+        r.fan_out = v->rank > 0 ? (double)v->dims[0] : 1;
+        r.fan_in = v->rank > 1 ? (double)v->dims[1] * taps(v) : 1;
+        return r;
+    }
+    if (out >= 0) r.out_axis = s->axis[out];
+    if (in >= 0) r.in_axis = s->axis[in];
+    r.fan_out = out < 0 ? 1 : (double)s->dims[out];
+    r.fan_in = in < 0 ? 1 : (double)s->dims[in];
+    if (out >= 0 && s->dims[out] < 0 && r.out_axis >= 0) r.fan_out = (double)v->dims[r.out_axis];
+    if (in >= 0 && s->dims[in] < 0 && r.in_axis >= 0) r.fan_in = (double)v->dims[r.in_axis];
+    if (r.out_axis == r.in_axis) r.in_axis = -1;
+    return r;
+}
+
+static verdict matmul_weight(const fanin__use *u, const fanin_value *v) {
+    int rank = u->seen.rank;
+    if (rank == 0) return (verdict){0};
+    if (rank == 1) return matrix(&u->seen, v, -1, 0);
+    return u->slot == 1 ? matrix(&u->seen, v, rank - 1, rank - 2)
+                        : matrix(&u->seen, v, rank - 2, rank - 1);
+}
+
+static verdict gemm_weight(const fanin_node *n, const fanin__use *u, const fanin_value *v) {
+    if (u->seen.rank >= 0 && u->seen.rank != 2) return (verdict){0};
+    bool turned = fanin_node_attr_int(n, u->slot == 1 ? "transB" : "transA", 0) != 0;
+    if (u->slot == 1) return matrix(&u->seen, v, turned ? 0 : 1, turned ? 1 : 0);
+    return matrix(&u->seen, v, turned ? 1 : 0, turned ? 0 : 1);
+}
+
+/* "bij,jk->bik": letters that vanish are summed over, letters that the other side lacks are outputs.
+ * One of each is a matrix; several multiply. */
+static verdict einsum_weight(const fanin_node *n, const fanin__use *u, const fanin_value *v) {
+    const char *equation = fanin_node_attr_string(n, "equation", "");
+    const char *arrow = strstr(equation, "->"), *comma = strchr(equation, ',');
+    if (!arrow || !comma || comma > arrow || u->seen.rank < 1) return (verdict){0};
+    const char *mine = u->slot == 0 ? equation : comma + 1;
+    const char *mine_end = u->slot == 0 ? comma : arrow;
+    verdict r = {.strength = MATRIX, .cls = FANIN_CLASS_DENSE, .out_axis = -1, .in_axis = -1};
+    r.groups = 1;
+    r.fan_in = r.fan_out = 1;
+    int axis = 0;
+    for (const char *c = mine; c < mine_end && axis < u->seen.rank; c++) {
+        if (*c == ' ' || *c == '.') continue;
+        bool kept = strchr(arrow, *c) != NULL, shared = false;
+        for (const char *o = equation; o < arrow; o++)
+            if ((o < mine || o >= mine_end) && *o == *c) shared = true;
+        double size = (double)u->seen.dims[axis];
+        if (!kept) {
+            r.fan_in *= size;
+            if (r.in_axis < 0) r.in_axis = u->seen.axis[axis];
+        } else if (!shared) {
+            r.fan_out *= size;
+            if (r.out_axis < 0) r.out_axis = u->seen.axis[axis];
+        }
+        axis++;
+    }
+    if (r.fan_in < 1 || r.fan_out < 1 || v->rank < 1) return (verdict){0};
+    return r;
+}
+
+/* ---- recurrent --------------------------------------------------------------------------------- */
+
+static int gates(const fanin_node *n) {
+    return fanin__is(n, "LSTM") ? 4 : fanin__is(n, "GRU") ? 3 : 1;
+}
+
+/* W and R are directions x gates*hidden x size; exporters slice and concatenate torch's. */
+static verdict recurrent(const fanin_node *n, const fanin__use *u, const fanin_value *v) {
+    verdict r = {.strength = MATRIX, .groups = 1, .parts = gates(n), .out_axis = -1, .in_axis = -1};
+    int64_t hidden = fanin_node_attr_int(n, "hidden_size", 0);
+    if (u->slot == 3) {
+        r.cls = FANIN_CLASS_RECURRENT_BIAS;
+        r.strength = VECTOR;
+        return r;
+    }
+    if (u->slot > 3) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
+    r.cls = u->slot == 1 ? FANIN_CLASS_RECURRENT_INPUT : FANIN_CLASS_RECURRENT_HIDDEN;
+    if (v->rank < 2) return (verdict){0};
+    bool clear = u->seen.rank == 3 && u->seen.axis[1] >= 0 && u->seen.axis[2] >= 0;
+    r.out_axis = clear ? u->seen.axis[1] : v->rank - 2;
+    r.in_axis = clear ? u->seen.axis[2] : v->rank - 1;
+    r.fan_in = (double)v->dims[r.in_axis];
+    r.fan_out = hidden > 0 ? (double)hidden : (double)v->dims[r.out_axis] / r.parts;
+    return r;
+}
+
+/* ---- what is added and multiplied -------------------------------------------------------------- */
+
+/* Axes longer than 1. */
+static int extent(const fanin_value *v) {
+    int n = 0;
+    for (int i = 0; i < v->rank; i++) n += v->dims[i] != 1;
+    return n;
+}
+
+#define WEIGHTED "Conv|ConvTranspose|Gemm|MatMul|Einsum"
+#define NORMS    "BatchNormalization|InstanceNormalization|LayerNormalization|GroupNormalization"
+
+/* x / sqrt(var + eps) in its spellings, or an operator that normalises. */
+static bool is_normalised(const fanin__wiring *w, int value) {
+    const fanin_node *n = fanin__maker(w, value, FANIN__MOVES);
+    if (!n) return false;
+    if (fanin__is(n, NORMS "|LpNormalization|RMSNormalization")) return true;
+    if (!fanin__is(n, "Div|Mul") || n->input_count != 2) return false;
+    for (int k = 0; k < 2; k++) {
+        const fanin_node *m = fanin__maker(w, n->inputs[k], "Identity|Cast|Reciprocal");
+        if (m && fanin__is(m, "Sqrt")) return true;
+        if (m && fanin__is(m, "Div|Pow") && m->input_count == 2 && fanin__is(n, "Mul")) {
+            const fanin_node *root = fanin__maker(w, m->inputs[1], "Identity|Cast");
+            if (root && fanin__is(root, "Sqrt")) return true;
+            if (fanin__constant_number(w->graph, m->inputs[1]) == -0.5) return true;
+        }
+    }
+    return false;
+}
+
+/* Behind a norm's scale: (x / sqrt(var)) * scale. */
+static bool is_scaled_norm(const fanin__wiring *w, int value) {
+    const fanin_node *n = fanin__maker(w, value, FANIN__MOVES);
+    if (!n || !fanin__is(n, "Mul") || n->input_count != 2) return is_normalised(w, value);
+    for (int k = 0; k < 2; k++)
+        if (n->inputs[k] >= 0 && w->live[n->inputs[k]] && !w->live[n->inputs[1 - k]] &&
+            is_normalised(w, n->inputs[k]))
+            return true;
+    return is_normalised(w, value);
+}
+
+/* Added or multiplied to attention scores: a mask, unless it has values of its own for each head. */
+static bool meets_softmax(const fanin__wiring *w, const fanin_node *n) {
+    int value = n->output_count > 0 ? n->outputs[0] : -1;
+    for (int step = 0; step < 6 && value >= 0; step++) {
+        int next = -1;
+        for (int i = w->first[value]; i < w->first[value + 1]; i++) {
+            const fanin_node *m = &w->graph->nodes[w->readers[i].node];
+            if (fanin__is(m, "Softmax")) return true;
+            if (fanin__is(m, "Add|Where|Cast|Identity|Mul|Div|Clip|Reshape") && m->output_count > 0)
+                next = m->outputs[0];
+        }
+        value = next;
+    }
+    return false;
+}
+
+static bool is_mask(const fanin__wiring *w, const fanin_node *n, const fanin_value *v) {
+    for (int i = 0; i + 2 < v->rank; i++)
+        if (v->dims[i] != 1) return false;
+    return v->rank >= 2 && v->dims[v->rank - 1] > 1 && meets_softmax(w, n);
+}
+
+static verdict added(const fanin__wiring *w, const fanin__use *u, const fanin_value *v) {
+    const fanin_node *n = &w->graph->nodes[u->node];
+    verdict r = {.strength = VECTOR, .cls = FANIN_CLASS_BIAS, .layer = -1};
+    int other = n->input_count == 2 ? n->inputs[1 - u->slot] : -1;
+    if (is_mask(w, n, v)) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
+    if (extent(v) >= 2)
+        return (verdict){.strength = PLACED, .cls = FANIN_CLASS_POSITION, .layer = -1};
+    if (other >= 0 && is_scaled_norm(w, other)) {
+        r.strength = NORMAL;
+        r.cls = FANIN_CLASS_NORM_SHIFT;
+        return r;
+    }
+    const fanin_node *m = other >= 0 ? fanin__maker(w, other, FANIN__MOVES) : NULL;
+    if (m && fanin__is(m, WEIGHTED)) r.layer = (int)(m - w->graph->nodes);
+    bool alone = extent(v) == 0 && !m;
+    if (v->data && (alone || (extent(v) == 0 && r.layer < 0)))
+        return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
+    return r;
+}
+
+static verdict multiplied(const fanin__wiring *w, const fanin__use *u, const fanin_value *v) {
+    const fanin_node *n = &w->graph->nodes[u->node];
+    int other = n->input_count == 2 ? n->inputs[1 - u->slot] : -1;
+    verdict r = {.strength = NORMAL, .cls = FANIN_CLASS_NORM_SCALE, .layer = -1};
+    if (other >= 0 && is_normalised(w, other)) return r;
+    if (v->data && extent(v) == 0) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
+    r.strength = VECTOR;
+    return r;
+}
+
+/* ---- one use ----------------------------------------------------------------------------------- */
+
+static verdict table(const fanin__wiring *w, const fanin_node *n, const fanin_value *v) {
+    bool fed = n->input_count > 1 && n->inputs[1] >= 0 && w->live[n->inputs[1]];
+    if (v->rank < 1) return (verdict){0};
+    return (verdict){.strength = fed ? TABLE : PLACED,
+                     .cls = fed ? FANIN_CLASS_EMBEDDING : FANIN_CLASS_POSITION,
+                     .layer = -1};
+}
+
+static verdict norm_part(const fanin_node *n, int slot) {
+    static const fanin_class classes[] = {FANIN_CLASS_OTHER, FANIN_CLASS_NORM_SCALE,
+                                          FANIN_CLASS_NORM_SHIFT, FANIN_CLASS_RUNNING_MEAN,
+                                          FANIN_CLASS_RUNNING_VAR};
+    int last = fanin__is(n, "BatchNormalization") ? 4 : 2;
+    if (slot < 1 || slot > last) return (verdict){0};
+    return (verdict){.strength = NORMAL, .cls = classes[slot], .layer = -1};
+}
+
+static verdict weight_or_bias(const fanin__use *u, verdict weight) {
+    if (u->slot == 1) return weight;
+    if (u->slot == 2)
+        return (verdict){.strength = VECTOR, .cls = FANIN_CLASS_BIAS, .layer = u->node};
+    return (verdict){0};
+}
+
+static verdict judge_node(job *j, const fanin__use *u, const fanin_value *v) {
+    const fanin__wiring *w = &j->w;
+    const fanin_node *n = &w->graph->nodes[u->node];
+    if (fanin__is(n, "Conv|ConvInteger")) return weight_or_bias(u, conv_weight(n, v));
+    if (fanin__is(n, "ConvTranspose")) return weight_or_bias(u, transposed_weight(n, v));
+    if (fanin__is(n, "Gemm|FusedGemm"))
+        return u->slot == 2 ? weight_or_bias(u, (verdict){0}) : gemm_weight(n, u, v);
+    if (fanin__is(n, "MatMul|FusedMatMul")) return matmul_weight(u, v);
+    if (fanin__is(n, "Einsum")) return einsum_weight(n, u, v);
+    if (fanin__is(n, "LSTM|GRU|RNN")) return recurrent(n, u, v);
+    if (fanin__is(n, NORMS)) return norm_part(n, u->slot);
+    if (fanin__is(n, "RMSNormalization|SimplifiedLayerNormalization|GroupNorm"))
+        return norm_part(n, u->slot);
+    if (fanin__is(n, "SkipLayerNormalization|SkipSimplifiedLayerNormalization"))
+        return norm_part(n, u->slot - 1);
+    if (fanin__is(n, "PRelu") && u->slot == 1)
+        return (verdict){.strength = NORMAL, .cls = FANIN_CLASS_PRELU_SLOPE, .layer = -1};
+    if (fanin__is(n, "Gather|EmbedLayerNormalization") && u->slot == 0) return table(w, n, v);
+    if (fanin__is(n, "Add|Sub")) return added(w, u, v);
+    if (fanin__is(n, "Mul|Div")) return multiplied(w, u, v);
+    if (fanin__is(n, "Concat"))
+        return (verdict){.strength = PLACED, .cls = FANIN_CLASS_CLASS_TOKEN, .layer = -1};
+    if (fanin__is(n, "Attention") && u->slot == 1) { /* packed, of the com.microsoft operator */
+        verdict r = matrix(&u->seen, v, 1, 0);
+        r.cls = FANIN_CLASS_ATTENTION_QKV;
+        r.parts = 3;
+        r.fan_out /= 3;
+        return r;
+    }
+    if (fanin__is(n, "Attention") && u->slot == 2)
+        return (verdict){.strength = VECTOR, .cls = FANIN_CLASS_BIAS, .layer = u->node};
+    if (v->data) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT, .layer = -1};
+    return (verdict){0};
+}
+
+/* Dense layers and 1x1 convolutions around attention. */
+static void refine(job *j, verdict *r, const fanin_value *v) {
+    const fanin_node *n = &j->w.graph->nodes[r->node];
+    bool dense = r->cls == FANIN_CLASS_DENSE;
+    if (!dense && !(r->cls == FANIN_CLASS_CONV && r->groups == 1 && taps(v) == 1)) return;
+    static const fanin_class single[] = {[FANIN__IS_Q] = FANIN_CLASS_ATTENTION_Q,
+                                         [FANIN__IS_K] = FANIN_CLASS_ATTENTION_K,
+                                         [FANIN__IS_V] = FANIN_CLASS_ATTENTION_V};
+    int set = fanin__follow_attention(&j->w, n);
+    int members = __builtin_popcount((unsigned)set);
+    if (members == 1) r->cls = single[set];
+    if (members > 1) {
+        r->cls = FANIN_CLASS_ATTENTION_QKV;
+        bool even = r->out_axis >= 0 && v->dims[r->out_axis] % members == 0;
+        r->parts = even ? members : 1;
+        r->fan_out /= r->parts;
+    }
+    int x = n->input_count > 0 ? n->inputs[0] : -1;
+    if (x >= 0 && !j->w.live[x] && n->input_count > 1) x = n->inputs[1];
+    if (!members && fanin__from_attention(&j->w, x)) r->cls = FANIN_CLASS_ATTENTION_OUT;
+}
+
+static verdict judge(job *j, const fanin_value *v, const fanin__use *uses, int count) {
+    verdict best = {.node = -1, .layer = -1};
+    for (int i = 0; i < count; i++) {
+        verdict r = judge_node(j, &uses[i], v);
+        r.node = uses[i].node;
+        if (r.strength > best.strength) best = r;
+    }
+    if (best.strength == MATRIX) refine(j, &best, v);
+    if (best.strength == MATRIX && j->last[best.node] &&
+        (best.cls == FANIN_CLASS_DENSE || best.cls == FANIN_CLASS_CONV ||
+         best.cls == FANIN_CLASS_CONV_TRANSPOSE || best.cls == FANIN_CLASS_ATTENTION_OUT))
+        best.cls = FANIN_CLASS_OUTPUT;
+    if (best.node < 0 && count > 0) best.node = uses[0].node;
+    return best;
+}
+
+/* ---- the tensor -------------------------------------------------------------------------------- */
+
+/* As torch.nn.init counts on torch's own shape: (out, in, kernel), and (in, out, kernel) of a
+ * transposed convolution read as if it were (out, in, kernel). */
+static void torch_fans(fanin_tensor *t, fanin_class as) {
+    double rest = 1;
+    int out = t->out_axis, in = t->in_axis;
+    if (as == FANIN_CLASS_CONV_TRANSPOSE) out = t->in_axis, in = t->out_axis;
+    t->torch_fan_in = t->torch_fan_out = NAN;
+    if (out < 0 || in < 0) return;
+    for (int i = 0; i < t->rank; i++)
+        if (i != out && i != in) rest *= (double)t->dims[i];
+    t->torch_fan_in = (double)t->dims[in] * rest;
+    t->torch_fan_out = (double)t->dims[out] * rest;
+}
+
+/* Rows of a table: each output sees one row, whose width is what counts as fan_in. */
+static void table_fans(fanin_tensor *t) {
+    t->in_axis = t->rank > 1 ? t->rank - 1 : -1;
+    t->out_axis = t->rank > 1 ? t->rank - 2 : -1;
+    t->fan_in = t->rank > 0 ? (double)t->dims[t->rank - 1] : 1;
+    t->fan_out = t->rank > 1 ? (double)t->dims[t->rank - 2] : 1;
+}
+
+static void fill_tensor(fanin_tensor_info *info, const fanin_value *v, const verdict *r) {
+    fanin_tensor *t = &info->tensor;
+    *t = (fanin_tensor){.name = v->name,
+                        .rank = v->rank,
+                        .cls = r->cls,
+                        .out_axis = -1,
+                        .in_axis = -1,
+                        .groups = r->groups > 0 ? r->groups : 1,
+                        .parts = r->parts > 0 ? r->parts : 1,
+                        .fan_in = NAN,
+                        .fan_out = NAN,
+                        .depth_index = -1};
+    for (int i = 0; i < v->rank; i++) t->dims[i] = v->dims[i];
+    if (r->strength == MATRIX) {
+        t->out_axis = r->out_axis;
+        t->in_axis = r->in_axis;
+        t->fan_in = r->fan_in;
+        t->fan_out = r->fan_out;
+    } else if (r->strength == TABLE || r->strength == PLACED) {
+        table_fans(t);
+    }
+    torch_fans(t, r->cls == FANIN_CLASS_OUTPUT && r->out_axis == 1 && v->rank > 2
+                      ? FANIN_CLASS_CONV_TRANSPOSE
+                      : r->cls);
+    info->node = r->node;
+}
+
+static void classify_one(job *j, int value, fanin_tensor_info *info, verdict *r) {
+    const fanin_graph *g = j->w.graph;
+    const fanin_value *v = &g->values[value];
+    fanin__use uses[FANIN__MAX_USES];
+    *r = (verdict){.node = -1, .layer = -1, .cls = FANIN_CLASS_OTHER};
+    info->value = value;
+    info->dtype = v->dtype;
+    info->has_data = v->data != NULL;
+    if (v->rank >= 0 && fanin_dtype_is_float(v->dtype)) {
+        int listed = fanin__trace(&j->w, value, uses, &info->uses);
+        *r = judge(j, v, uses, listed);
+    }
+    bool number = fanin_dtype_is_float(v->dtype);
+    if (!number || (r->strength == NOTHING && v->data)) {
+        r->cls = FANIN_CLASS_CONSTANT;
+        r->strength = KEPT;
+    }
+    fill_tensor(info, v, r);
+}
+
+/* ---- names, order, sharing --------------------------------------------------------------------- */
+
+static void name_layer(const fanin_graph *g, fanin_tensor_info *info) {
+    info->op = info->layer = "";
+    if (info->node < 0) return;
+    const fanin_node *n = &g->nodes[info->node];
+    info->op = n->op;
+    info->layer = n->name[0]                                  ? n->name
+                  : n->output_count > 0 && n->outputs[0] >= 0 ? g->values[n->outputs[0]].name
+                                                              : "";
+}
+
+static bool is_layer(const fanin_tensor_info *i) {
+    fanin_class c = i->tensor.cls;
+    return i->node >= 0 && fanin_class_is_weight(c) && c != FANIN_CLASS_EMBEDDING &&
+           c != FANIN_CLASS_POSITION && c != FANIN_CLASS_CLASS_TOKEN;
+}
+
+/* Nodes are sorted: the n-th node with a weight is the n-th layer. */
+static void number_layers(job *j) {
+    int depth = 0;
+    for (int n = 0; n < j->w.graph->node_count; n++)
+        if (j->weight_of[n] >= 0) {
+            j->items[j->weight_of[n]].tensor.depth_index = depth++;
+        }
+    for (int i = 0; i < j->out->count; i++) { /* a second weight of one node: R beside W */
+        fanin_tensor_info *info = &j->items[i];
+        if (is_layer(info) && info->tensor.depth_index < 0)
+            info->tensor.depth_index = j->items[j->weight_of[info->node]].tensor.depth_index;
+    }
+    j->out->layers = depth;
+}
+
+static void lend_fans(job *j, const verdict *verdicts) {
+    for (int i = 0; i < j->out->count; i++) {
+        fanin_tensor_info *info = &j->items[i];
+        fanin_class c = info->tensor.cls;
+        int layer = c == FANIN_CLASS_RECURRENT_BIAS ? info->node : verdicts[i].layer;
+        if ((c != FANIN_CLASS_BIAS && c != FANIN_CLASS_RECURRENT_BIAS) || layer < 0) continue;
+        if (j->weight_of[layer] < 0) continue;
+        const fanin_tensor *weight = &j->items[j->weight_of[layer]].tensor;
+        info->tensor.fan_in = weight->fan_in;
+        info->tensor.fan_out = weight->fan_out;
+        info->tensor.torch_fan_in = weight->torch_fan_in;
+        info->tensor.torch_fan_out = weight->torch_fan_out;
+        info->tensor.depth_index = weight->depth_index;
+        if (c == FANIN_CLASS_RECURRENT_BIAS) /* torch counts the hidden size for all four */
+            info->tensor.torch_fan_in = info->tensor.fan_in = weight->fan_out;
+    }
+}
+
+static void follow_activations(job *j) {
+    for (int i = 0; i < j->out->count; i++) {
+        fanin_tensor_info *info = &j->items[i];
+        fanin_class c = info->tensor.cls;
+        bool may =
+            c == FANIN_CLASS_DENSE || (c >= FANIN_CLASS_CONV && c <= FANIN_CLASS_CONV_TRANSPOSE);
+        if (may || c == FANIN_CLASS_OUTPUT)
+            info->tensor.nonlinearity = fanin__follow_activation(
+                &j->w, &j->w.graph->nodes[info->node], j->owner->acts[i], sizeof j->owner->acts[i]);
+    }
+}
+
+/* x * constant */
+static bool is_scaled(const fanin__wiring *w, int value) {
+    const fanin_node *n = fanin__maker(w, value, "Identity|Cast");
+    if (!n || !fanin__is(n, "Mul") || n->input_count != 2) return false;
+    return (n->inputs[0] >= 0 && !w->live[n->inputs[0]]) ||
+           (n->inputs[1] >= 0 && !w->live[n->inputs[1]]);
+}
+
+/* The addition that ends a residual block; a rotary position adds two scaled copies instead. */
+static bool joins(const fanin__wiring *w, const fanin_node *n) {
+    if (!fanin__is(n, "Add") || n->input_count != 2) return false;
+    int a = n->inputs[0], b = n->inputs[1];
+    if (a < 0 || b < 0 || !w->live[a] || !w->live[b]) return false;
+    return !(is_scaled(w, a) && is_scaled(w, b));
+}
+
+static int count_residuals(const fanin__wiring *w) {
+    int count = 0;
+    for (int i = 0; i < w->graph->node_count; i++) count += joins(w, &w->graph->nodes[i]);
+    return count;
+}
+
+/* From a layer through its bias, norm, dropout to an addition of two live values. */
+static bool closes_branch(const fanin__wiring *w, const fanin_node *n) {
+    for (int step = 0; step < 12 && n && n->output_count > 0; step++) {
+        int x = n->outputs[0];
+        const fanin_node *next = NULL;
+        for (int i = w->first[x]; i < w->first[x + 1]; i++) {
+            const fanin_node *m = &w->graph->nodes[w->readers[i].node];
+            if (joins(w, m)) return true;
+            if (!next && fanin__is(m, FANIN__MOVES "|BatchNormalization|Add|Mul")) next = m;
+        }
+        n = next;
+    }
+    return false;
+}
+
+/* Which weights close a branch, and how many blocks are closed before each tensor. */
+static void place_in_blocks(job *j) {
+    const fanin_graph *g = j->w.graph;
+    const int64_t residuals = j->out->residuals, blocks = j->out->blocks;
+    for (int i = 0; i < j->out->count; i++) {
+        fanin_tensor_info *info = &j->items[i];
+        info->block = -1;
+        if (is_layer(info)) info->closes = closes_branch(&j->w, &g->nodes[info->node]);
+    }
+    if (residuals == 0) return;
+    int *before = j->weight_of; /* no longer needed */
+    int count = 0;
+    for (int n = 0; n < g->node_count; n++) {
+        before[n] = count;
+        count += joins(&j->w, &g->nodes[n]);
+    }
+    for (int i = 0; i < j->out->count; i++)
+        if (j->items[i].node >= 0)
+            j->items[i].block = (int)(before[j->items[i].node] * blocks / residuals);
+}
+
+static void count_blocks(job *j) {
+    int attention = 0;
+    for (int i = 0; i < j->out->count; i++) {
+        fanin_class c = j->items[i].tensor.cls;
+        attention += c == FANIN_CLASS_ATTENTION_OUT;
+    }
+    j->out->residuals = count_residuals(&j->w);
+    j->out->blocks = attention ? attention : j->out->residuals ? j->out->residuals : j->out->layers;
+}
+
+static fanin_status classify_graph(job *j) {
+    const fanin_graph *g = j->w.graph;
+    verdict *verdicts = fanin_calloc((size_t)j->out->count + 1, sizeof *verdicts);
+    j->weight_of = fanin_calloc((size_t)g->node_count + 1, sizeof *j->weight_of);
+    j->last = fanin_calloc((size_t)g->node_count + 1, sizeof *j->last);
+    if (!verdicts || !j->weight_of || !j->last) {
+        fanin_free(verdicts);
+        return fanin_err_set(j->err, FANIN_NOMEM, "%.200s: no memory to classify tensors", g->name);
+    }
+    fanin__mark_outputs(&j->w, j->last);
+    for (int n = 0; n < g->node_count; n++) j->weight_of[n] = -1;
+    int k = 0;
+    for (int v = 0; v < g->value_count; v++)
+        if (g->values[v].flags & FANIN_VALUE_INITIALIZER) {
+            classify_one(j, v, &j->items[k], &verdicts[k]);
+            name_layer(g, &j->items[k]);
+            bool first = is_layer(&j->items[k]) && j->weight_of[j->items[k].node] < 0;
+            if (first) j->weight_of[j->items[k].node] = k;
+            k++;
+        }
+    number_layers(j);
+    lend_fans(j, verdicts);
+    follow_activations(j);
+    count_blocks(j);
+    place_in_blocks(j);
+    fanin_free(verdicts);
+    return FANIN_OK;
+}
+
+/* ---- public ------------------------------------------------------------------------------------ */
+
+static fanin_status prepare(job *j, const fanin_graph *graph) {
+    int count = 0;
+    for (int v = 0; v < graph->value_count; v++)
+        count += (graph->values[v].flags & FANIN_VALUE_INITIALIZER) != 0;
+    j->out = fanin_calloc(1, sizeof *j->out);
+    j->owner = fanin_calloc(1, sizeof *j->owner);
+    if (j->out) j->out->owner = j->owner;
+    if (!j->out || !j->owner) {
+        fanin_free(j->out ? NULL : j->owner);
+        goto no_memory;
+    }
+    j->items = fanin_calloc((size_t)count + 1, sizeof *j->items);
+    j->owner->acts = fanin_calloc((size_t)count + 1, sizeof *j->owner->acts);
+    j->out->items = j->items;
+    j->out->count = count;
+    if (j->items && j->owner->acts) return FANIN_OK;
+no_memory:
+    return fanin_err_set(j->err, FANIN_NOMEM, "%.200s: no memory to classify %d tensors",
+                         graph->name, count);
+}
+
+fanin_status fanin_tensors_create(const fanin_graph *graph, const char *layout,
+                                  fanin_tensors **tensors, fanin_err *err) {
+    *tensors = NULL;
+    job j = {.err = err};
+    fanin_status status = prepare(&j, graph);
+    if (status == FANIN_OK && graph->node_count == 0)
+        status = fanin__classify_template(graph, layout, j.items, j.out->count, err);
+    else if (status == FANIN_OK) {
+        status = fanin__wiring_create(graph, &j.w, err);
+        if (status == FANIN_OK) status = classify_graph(&j);
+        fanin__wiring_fini(&j.w);
+    }
+    fanin_free(j.weight_of);
+    fanin_free(j.last);
+    if (status == FANIN_OK)
+        *tensors = j.out;
+    else
+        fanin_tensors_destroy(j.out);
+    return status;
+}
+
+void fanin_tensors_destroy(fanin_tensors *tensors) {
+    if (!tensors) return;
+    owner *o = tensors->owner;
+    if (o) fanin_free(o->acts);
+    fanin_free(o);
+    fanin_free((void *)(uintptr_t)tensors->items);
+    fanin_free(tensors);
+}

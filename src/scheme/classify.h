@@ -1,0 +1,76 @@
+/* classify.h - how initialisers are followed to the operators that use them. */
+#ifndef FANIN_SCHEME_CLASSIFY_H
+#define FANIN_SCHEME_CLASSIFY_H
+
+#include "base/base.h"
+#include "fanin/scheme.h"
+
+/* ---- wiring.c: who reads what ------------------------------------------------------------------ */
+
+typedef struct fanin__wiring {
+    const fanin_graph *graph;
+    int *first; /* readers of value v: readers[first[v]] .. readers[first[v + 1] - 1] */
+    struct fanin__reader {
+        int node, slot;
+    } * readers;
+    bool *live;  /* value depends on what the caller feeds (more than on its shape) */
+    bool *shown; /* value is an output of the graph */
+    int *mark;   /* scratch of walks, by value: the number of the walk that was here */
+    int walk;
+} fanin__wiring;
+
+fanin_status fanin__wiring_create(const fanin_graph *graph, fanin__wiring *w, fanin_err *err);
+void fanin__wiring_fini(fanin__wiring *w);
+/* The constant that `value` is, with data: stored, or made by a Constant node; NULL otherwise. */
+const fanin_value *fanin__constant(const fanin_graph *graph, int value);
+/* Whole numbers of a constant; returns how many (at most max), -1 if it is not known. */
+int fanin__constant_ints(const fanin_graph *graph, int value, int64_t *out, int max);
+/* The one number of a scalar constant; NaN if it is not known. */
+double fanin__constant_number(const fanin_graph *graph, int value);
+bool fanin__is(const fanin_node *node, const char *ops); /* node's operator is in "Conv|Gemm" */
+/* The node that makes `value`, looking behind operators that only move it; NULL if none. */
+const fanin_node *fanin__maker(const fanin__wiring *w, int value, const char *behind);
+
+#define FANIN__MOVES "Identity|Cast|Reshape|Transpose|Squeeze|Unsqueeze|Flatten|Dropout"
+
+/* ---- trace.c: from an initialiser to its uses --------------------------------------------------- */
+
+/* A tensor seen through views: which stored axis each axis is. */
+typedef struct fanin__seen {
+    int value, rank;              /* rank -1: lost */
+    int64_t dims[FANIN_MAX_RANK]; /* -1: not known */
+    int axis[FANIN_MAX_RANK];     /* stored axis, -1: none */
+    bool part;                    /* a slice of it */
+} fanin__seen;
+
+typedef struct fanin__use {
+    int node, slot;
+    fanin__seen seen;
+} fanin__use;
+
+enum { FANIN__MAX_USES = 64 };
+
+/* Operators with live results (or outputs of the graph) that `value` reaches; at most
+ * FANIN__MAX_USES are listed, *total counts them all. Returns the number listed. */
+int fanin__trace(fanin__wiring *w, int value, fanin__use *uses, int *total);
+
+/* ---- follow.c: what comes behind and before a layer ---------------------------------------------- */
+
+/* The activation behind node's first output, as text into buf or static; NULL: none. */
+const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, char *buf,
+                                     size_t size);
+enum { FANIN__IS_Q = 1, FANIN__IS_K = 2, FANIN__IS_V = 4 };
+/* Which inputs of attention the node's output becomes: a set of the above. */
+int fanin__follow_attention(fanin__wiring *w, const fanin_node *node);
+/* Whether value `x` comes out of attention with nothing but moves in between. */
+bool fanin__from_attention(const fanin__wiring *w, int x);
+/* Marks, in `made` (by node), the layers whose output is an output of the graph but for moves,
+ * pools and activations. */
+void fanin__mark_outputs(const fanin__wiring *w, bool *made);
+
+/* ---- template.c ----------------------------------------------------------------------------------- */
+
+fanin_status fanin__classify_template(const fanin_graph *graph, const char *layout,
+                                      fanin_tensor_info *items, int count, fanin_err *err);
+
+#endif

@@ -53,6 +53,7 @@ FANIN_API int64_t fanin_python_randint_1e9(fanin_mt19937 *mt);
 typedef enum fanin_torch_flavour {
     FANIN_TORCH_AVX2 = 0,     /* x86-64 with AVX2: fused multiply-add, polynomial f32 normals */
     FANIN_TORCH_BASELINE = 1, /* no fusing; libm for every normal (ATEN_CPU_CAPABILITY=default) */
+    FANIN_TORCH_ARM = 2, /* 64-bit Arm: fused, libm for every normal; read in source, not run */
 } fanin_torch_flavour;
 
 /* PyTorch releases as major * 100 + minor; any number from 113 on is accepted. The f32 and f64
@@ -429,7 +430,8 @@ FANIN_API void fanin_compat_begin(fanin_compat_stream *stream, uint64_t index);
 /* Draws n values into memory order. torch: as fanin_torch_uniform and its sisters. numpy: F64
  * draws, rounded once to a narrower dtype; truncated normals are standard_normal values in order,
  * those outside left out. jax: F32 draws, rounded once to BF16 or F16; uniform also F64.
- * a and b of trunc_normal are values, not multiples of std. FANIN_UNSUPPORTED: a dtype that the
+ * a and b of trunc_normal are values, not multiples of std. out may be NULL: the draws are spent.
+ * FANIN_UNSUPPORTED: a dtype that the
  * framework does not draw. */
 FANIN_API fanin_status fanin_compat_uniform(fanin_compat_stream *stream, fanin_dtype dtype,
                                             size_t n, double low, double high, void *out);

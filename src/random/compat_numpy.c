@@ -6,9 +6,7 @@
  */
 #include <string.h>
 
-#include "random/compat.h"
-
-__extension__ typedef unsigned __int128 word128;
+#include "random/compat_numpy.h"
 
 /* ---- SeedSequence ------------------------------------------------------------------------ */
 
@@ -57,30 +55,14 @@ void fanin_numpy_seed_sequence(const uint32_t *entropy, size_t count, const uint
 
 /* ---- bit generators ---------------------------------------------------------------------- */
 
-static void pcg_step(fanin_numpy_rng *rng) {
-    const word128 multiplier =
-        (word128)UINT64_C(0x2360ed051fc65da4) << 64 | UINT64_C(0x4385df649fccf645);
-    word128 s = (word128)rng->state[0] << 64 | rng->state[1];
-    s = s * multiplier + ((word128)rng->increment[0] << 64 | rng->increment[1]);
-    rng->state[0] = (uint64_t)(s >> 64);
-    rng->state[1] = (uint64_t)s;
-}
-
-static uint64_t pcg_next(fanin_numpy_rng *rng) {
-    pcg_step(rng);
-    uint64_t v = rng->state[0] ^ rng->state[1];
-    unsigned by = (unsigned)(rng->state[0] >> 58);
-    return v >> by | v << ((64 - by) & 63);
-}
-
 static void pcg_seed(fanin_numpy_rng *rng, const uint64_t g[4]) {
     rng->increment[0] = g[2] << 1 | g[3] >> 63;
     rng->increment[1] = g[3] << 1 | 1;
     rng->state[0] = rng->state[1] = 0;
-    pcg_step(rng);
+    fanin__pcg_step(rng);
     rng->state[1] += g[1];
     rng->state[0] += g[0] + (rng->state[1] < g[1]);
-    pcg_step(rng);
+    fanin__pcg_step(rng);
 }
 
 static uint64_t philox_next(fanin_numpy_rng *rng) {
@@ -142,21 +124,10 @@ fanin_status fanin_numpy_rng_init(fanin_numpy_rng *rng, fanin_numpy_bits bits, u
 }
 
 uint64_t fanin_numpy_next64(fanin_numpy_rng *rng) {
-    if (rng->bits == FANIN_NUMPY_PCG64) return pcg_next(rng);
+    if (rng->bits == FANIN_NUMPY_PCG64) return fanin__pcg_next(rng);
     if (rng->bits == FANIN_NUMPY_PHILOX) return philox_next(rng);
-    uint64_t high = fanin_mt19937_next(&rng->mt);
-    return high << 32 | fanin_mt19937_next(&rng->mt);
+    uint64_t high = fanin__mt_word(&rng->mt);
+    return high << 32 | fanin__mt_word(&rng->mt);
 }
 
-uint32_t fanin_numpy_next32(fanin_numpy_rng *rng) {
-    if (rng->bits == FANIN_NUMPY_MT19937 || rng->bits == FANIN_NUMPY_RANDOMSTATE)
-        return fanin_mt19937_next(&rng->mt);
-    if (rng->has_half) {
-        rng->has_half = false;
-        return rng->half;
-    }
-    uint64_t w = fanin_numpy_next64(rng);
-    rng->has_half = true;
-    rng->half = (uint32_t)(w >> 32);
-    return (uint32_t)w;
-}
+uint32_t fanin_numpy_next32(fanin_numpy_rng *rng) { return fanin__numpy_next32(rng); }

@@ -4,24 +4,38 @@
  * The legacy RandomState uses the polar method and hands out the second coordinate first.
  */
 #include <math.h>
+#include <string.h>
 
-#include "random/compat.h"
+#include "random/compat_numpy.h"
 
 #define TAIL_START   3.6541528853610087963519472518
 #define TAIL_INVERSE 0.27366123732975827203338247596
 
-static bool is_mt(const fanin_numpy_rng *rng) {
-    return rng->bits == FANIN_NUMPY_MT19937 || rng->bits == FANIN_NUMPY_RANDOMSTATE;
-}
-
 static double next_double(fanin_numpy_rng *rng) {
-    if (!is_mt(rng)) return (double)(fanin_numpy_next64(rng) >> 11) * 0x1p-53;
-    uint32_t a = fanin_mt19937_next(&rng->mt) >> 5, b = fanin_mt19937_next(&rng->mt) >> 6;
+    if (!fanin__numpy_is_mt(rng)) return (double)(fanin__numpy_next64(rng) >> 11) * 0x1p-53;
+    uint32_t a = fanin__mt_word(&rng->mt) >> 5, b = fanin__mt_word(&rng->mt) >> 6;
     return ((double)a * 67108864.0 + (double)b) / 9007199254740992.0;
 }
 
 static float next_float(fanin_numpy_rng *rng) {
-    return (float)(fanin_numpy_next32(rng) >> 8) * 0x1p-24f;
+    return (float)(fanin__numpy_next32(rng) >> 8) * 0x1p-24f;
+}
+
+/* v, negated where the lowest bit of `sign` is set: a coin toss would be a poor branch. */
+static double signed_f64(double v, uint64_t sign) {
+    uint64_t b;
+    memcpy(&b, &v, sizeof b);
+    b ^= sign << 63;
+    memcpy(&v, &b, sizeof v);
+    return v;
+}
+
+static float signed_f32(float v, uint32_t sign) {
+    uint32_t b;
+    memcpy(&b, &v, sizeof b);
+    b ^= sign << 31;
+    memcpy(&v, &b, sizeof v);
+    return v;
 }
 
 /* ---- standard normal --------------------------------------------------------------------- */
@@ -36,10 +50,9 @@ static double tail_f64(fanin_numpy_rng *rng, bool negative) {
 
 static double ziggurat_f64(fanin_numpy_rng *rng) {
     for (;;) {
-        uint64_t r = fanin_numpy_next64(rng), a = r >> 9 & UINT64_C(0x000fffffffffffff);
+        uint64_t r = fanin__numpy_next64(rng), a = r >> 9 & UINT64_C(0x000fffffffffffff);
         size_t i = r & 0xff;
-        double x = (double)a * fanin__ziggurat_w_f64[i];
-        if (r & 0x100) x = -x;
+        double x = signed_f64((double)(int64_t)a * fanin__ziggurat_w_f64[i], r >> 8);
         if (a < fanin__ziggurat_k_f64[i]) return x;
         if (i == 0) return tail_f64(rng, (a >> 8 & 1) != 0);
         double f = fanin__ziggurat_f_f64[i], wedge = fanin__ziggurat_f_f64[i - 1] - f;
@@ -58,10 +71,9 @@ static float tail_f32(fanin_numpy_rng *rng, bool negative) {
 
 static float ziggurat_f32(fanin_numpy_rng *rng) {
     for (;;) {
-        uint32_t r = fanin_numpy_next32(rng), a = r >> 9;
+        uint32_t r = fanin__numpy_next32(rng), a = r >> 9;
         size_t i = r & 0xff;
-        float x = (float)a * fanin__ziggurat_w_f32[i];
-        if (r & 0x100) x = -x;
+        float x = signed_f32((float)(int32_t)a * fanin__ziggurat_w_f32[i], r >> 8);
         if (a < fanin__ziggurat_k_f32[i]) return x;
         if (i == 0) return tail_f32(rng, (a >> 8 & 1) != 0);
         float f = fanin__ziggurat_f_f32[i], wedge = fanin__ziggurat_f_f32[i - 1] - f;

@@ -6,7 +6,7 @@
 #include "random/compat.h"
 
 static const fanin_compat_row rows[] = {
-    {"torch", "flavour=avx2|baseline, version=2.13",
+    {"torch", "flavour=avx2|baseline|arm, version=2.13",
      "PyTorch's CPU generator, one for the whole model, modules in registration order",
      FANIN_FRAMEWORK_TORCH},
     {"numpy", "bits=pcg64|philox|mt19937|randomstate",
@@ -15,7 +15,7 @@ static const fanin_compat_row rows[] = {
      "jax.random with threefry keys, tensor i from fold_in(key(seed), i)", FANIN_FRAMEWORK_JAX},
 };
 
-static const char *const flavour_names[] = {"avx2", "baseline", NULL};
+static const char *const flavour_names[] = {"avx2", "baseline", "arm", NULL};
 static const char *const bits_names[] = {"pcg64", "philox", "mt19937", "randomstate", NULL};
 static const char *const mode_names[] = {"partitionable", "original", NULL};
 
@@ -186,12 +186,13 @@ static fanin_status numpy_draw(fanin_numpy_rng *rng, const law *l, fanin_dtype d
     enum { RUN = 256 };
     size_t size = fanin_dtype_size(dtype);
     if (!fanin_dtype_is_float(dtype)) return FANIN_UNSUPPORTED;
-    if (dtype == FANIN_F64) return numpy_f64(rng, l, n, out);
+    if (dtype == FANIN_F64 && out) return numpy_f64(rng, l, n, out);
     for (size_t done = 0; done < n; done += RUN) {
         double wide[RUN];
         float narrow[RUN];
         size_t run = n - done < RUN ? n - done : RUN;
         FANIN_TRY(numpy_f64(rng, l, run, wide));
+        if (!out) continue;
         for (size_t i = 0; i < run; i++) narrow[i] = (float)wide[i];
         FANIN_TRY(fanin_convert_from_f32(narrow, run, dtype, (unsigned char *)out + done * size));
     }
@@ -214,6 +215,7 @@ static fanin_status jax_f32(fanin_jax_mode mode, fanin_jax_key key, const law *l
 static fanin_status jax_draw(fanin_compat_stream *stream, const law *l, fanin_dtype dtype, size_t n,
                              void *out) {
     fanin_jax_key key = jax_next(stream);
+    if (!out) return FANIN_OK; /* no draw depends on another */
     if (dtype == FANIN_F32) return jax_f32(stream->jax_mode, key, l, n, out);
     if (dtype == FANIN_F64)
         return l->kind == UNIFORM
@@ -264,13 +266,15 @@ fanin_status fanin_compat_orthogonal(fanin_compat_stream *stream, fanin_dtype dt
     size_t n;
     if (stream->framework == FANIN_FRAMEWORK_TORCH)
         return fanin_torch_orthogonal(&stream->torch, dtype, dims, rank, gain, out);
-    if (stream->framework == FANIN_FRAMEWORK_JAX)
-        return dtype == FANIN_F32
-                   ? fanin_jax_orthogonal(stream->jax_mode, jax_next(stream), dims, rank, gain, out)
-                   : FANIN_UNSUPPORTED;
+    if (stream->framework == FANIN_FRAMEWORK_JAX) {
+        fanin_jax_key key = jax_next(stream);
+        if (dtype != FANIN_F32) return FANIN_UNSUPPORTED;
+        return out ? fanin_jax_orthogonal(stream->jax_mode, key, dims, rank, gain, out) : FANIN_OK;
+    }
     if (dtype != FANIN_F32 && dtype != FANIN_F64) return FANIN_UNSUPPORTED;
     if (rank < 2 || !fanin__shape_count(dims, rank, &n)) return FANIN_SHAPE;
     if (n == 0) return FANIN_OK;
     FANIN_TRY(fanin_compat_normal(stream, dtype, n, 0, 1, out));
+    if (!out) return FANIN_OK;
     return fanin__orthogonal_rows(dtype, (size_t)dims[0], n / (size_t)dims[0], gain, out);
 }

@@ -13,7 +13,9 @@ enum { RUN = FANIN_MT19937_WORDS };
 fanin_status fanin_torch_rng_init(fanin_torch_rng *rng, uint64_t seed, fanin_torch_flavour flavour,
                                   int version) {
     if (version < FANIN_TORCH_1_13) return FANIN_ARG;
-    if (flavour != FANIN_TORCH_AVX2 && flavour != FANIN_TORCH_BASELINE) return FANIN_ARG;
+    if (flavour != FANIN_TORCH_AVX2 && flavour != FANIN_TORCH_BASELINE &&
+        flavour != FANIN_TORCH_ARM)
+        return FANIN_ARG;
     rng->flavour = flavour;
     rng->version = version;
     fanin_torch_rng_seed(rng, seed);

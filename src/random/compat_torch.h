@@ -14,7 +14,7 @@ void fanin__torch_skip(fanin_torch_rng *rng, size_t words);
 double fanin__torch_u53(const uint32_t word[2]);
 /* Does the imitated build fuse multiply-add? */
 static inline bool fanin__torch_fused(const fanin_torch_rng *rng) {
-    return rng->flavour == FANIN_TORCH_AVX2;
+    return rng->flavour != FANIN_TORCH_BASELINE;
 }
 
 #endif

@@ -152,7 +152,7 @@ static fanin_status blocks(fanin_torch_rng *rng, const block_law *law, chunk_fn 
 
 /* Do the vector polynomials make this dtype? */
 static bool is_vector(const fanin_torch_rng *rng, fanin_dtype dtype) {
-    if (!fanin__torch_fused(rng) || dtype == FANIN_F64) return false;
+    if (rng->flavour != FANIN_TORCH_AVX2 || dtype == FANIN_F64) return false;
     return dtype == FANIN_F32 || rng->version >= FANIN_TORCH_2_13;
 }
 

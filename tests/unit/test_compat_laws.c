@@ -249,6 +249,25 @@ TEST(flavours_differ_where_they_should) {
     }
 }
 
+/* Arm builds fuse as avx2 does, and call the C library as baseline does. */
+TEST(arm_lies_between) {
+    enum { N = 1000 };
+    static const fanin_torch_flavour other[] = {FANIN_TORCH_AVX2, FANIN_TORCH_BASELINE};
+    static float a[N], b[N];
+    for (int c = 0; c < 2; c++) {
+        fanin_torch_rng x = torch42(FANIN_TORCH_ARM, FANIN_TORCH_2_0);
+        fanin_torch_rng y = torch42(other[c], FANIN_TORCH_2_0);
+        if (c == 0) {
+            assert_ok(fanin_torch_uniform(&x, FANIN_F32, N, -.3, .45, a));
+            assert_ok(fanin_torch_uniform(&y, FANIN_F32, N, -.3, .45, b));
+        } else { /* with mean 0 and std 1 there is nothing to fuse */
+            assert_ok(fanin_torch_normal(&x, FANIN_F32, N, 0, 1, a));
+            assert_ok(fanin_torch_normal(&y, FANIN_F32, N, 0, 1, b));
+        }
+        assert_memory_equal(a, b, sizeof a);
+    }
+}
+
 /* ---- pieces, spent draws, state ---------------------------------------------------------- */
 
 static const fanin_dtype dtypes[] = {FANIN_F32, FANIN_F64, FANIN_BF16, FANIN_F16};
@@ -478,6 +497,26 @@ TEST(numpy_tensors_follow_each_other) {
     assert_memory_equal(half, narrow, sizeof half);
     assert_ok(fanin_compat_trunc_normal(&s, FANIN_F64, 300, 0, 1, -.5, 1, want));
     for (int i = 0; i < 300; i++) assert_true(want[i] >= -.5 && want[i] <= 1);
+}
+
+TEST(streams_spend_draws_too) {
+    static const char *const specs[] = {"torch", "numpy", "numpy:bits=mt19937", "jax"};
+    static const int64_t dims[] = {9, 7};
+    float x[63], y[63];
+    for (size_t i = 0; i < FANIN_COUNT(specs); i++) {
+        fanin_compat_stream s[2];
+        for (int k = 0; k < 2; k++) {
+            void *out = k ? x : NULL;
+            assert_ok(fanin_compat_open(&s[k], specs[i], 11, NULL));
+            assert_ok(fanin_compat_uniform(&s[k], FANIN_F32, 63, 0, 1, out));
+            assert_ok(fanin_compat_normal(&s[k], FANIN_F32, 63, 0, 1, out));
+            assert_ok(fanin_compat_trunc_normal(&s[k], FANIN_F32, 63, 0, 1, -2, 2, out));
+            assert_ok(fanin_compat_orthogonal(&s[k], FANIN_F32, dims, 2, 1, out));
+        }
+        assert_ok(fanin_compat_normal(&s[0], FANIN_F32, 63, 0, 1, x));
+        assert_ok(fanin_compat_normal(&s[1], FANIN_F32, 63, 0, 1, y));
+        assert_memory_equal(x, y, sizeof x);
+    }
 }
 
 /* A small model by each recipe against the calls that its constructor makes. */

@@ -41,42 +41,22 @@ void fanin__gemm(const fanin__gemm_args *g) {
 
 /* ---- lanes ----------------------------------------------------------------------------- */
 
-enum { LANES = 64 };
-
 typedef struct lanes_job {
-    fanin__gemm_args g;
+    const fanin__kernels *kernels;
+    const fanin__gemm_args *g;
     size_t lanes;
 } lanes_job;
 
-static void lanes_element(const lanes_job *j, size_t m, size_t n, size_t from, size_t count) {
-    const fanin__gemm_args *g = &j->g;
-    float acc[LANES] = {0};
-    for (size_t k = 0; k < g->k; k++) {
-        const float *a = g->a + (m * g->a_row + k * g->a_col) * j->lanes + from;
-        const float *b = g->b + (k * g->b_row + n * g->b_col) * j->lanes + from;
-        for (size_t i = 0; i < count; i++) acc[i] += a[i] * b[i];
-    }
-    float *c = g->c + (m * g->c_row + n) * j->lanes + from;
-    if (g->beta == 0)
-        for (size_t i = 0; i < count; i++) c[i] = g->alpha * acc[i];
-    else
-        for (size_t i = 0; i < count; i++) c[i] = g->alpha * acc[i] + g->beta * c[i];
-}
-
 static void lanes_range(void *arg, size_t begin, size_t end) {
     const lanes_job *j = arg;
-    for (size_t from = begin; from < end; from += LANES) {
-        size_t count = end - from < LANES ? end - from : LANES;
-        for (size_t m = 0; m < j->g.m; m++)
-            for (size_t n = 0; n < j->g.n; n++) lanes_element(j, m, n, from, count);
-    }
+    j->kernels->gemm_lanes(j->g, j->lanes, begin, end);
 }
 
 void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes) {
-    lanes_job j = {*g, lanes};
+    lanes_job j = {fanin__kernels_best(), g, lanes};
     double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)lanes;
-    if (flops < thread_flops / 8)
+    if (flops < thread_flops / 8) /* bound by memory, so worth a thread earlier */
         lanes_range(&j, 0, lanes);
     else
-        fanin_parallel_for(lanes, LANES, lanes_range, &j);
+        fanin_parallel_for(lanes, 1024, lanes_range, &j);
 }

@@ -33,6 +33,7 @@ static const char *const slots[] = {
     "exp and sum",
     "transpose",
     FANIN__UPDATE_MAP(UPDATE_SLOT) "gemm",
+    "gemm_lanes",
 };
 
 int fanin_compute_slot_count(void) { return (int)FANIN_COUNT(slots); }

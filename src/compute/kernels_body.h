@@ -260,6 +260,47 @@ static void transpose(size_t rows, size_t cols, const float *in, size_t in_row, 
     }
 }
 
+/* ---- one product a lane: vectors run along the lanes ------------------------------------- */
+
+static void lanes_row(const fanin__gemm_args *g, size_t lanes, size_t m, size_t n, size_t begin,
+                      size_t end) {
+    const float *a = g->a + m * g->a_row * lanes, *b = g->b + n * g->b_col * lanes;
+    const size_t a_step = g->a_col * lanes, b_step = g->b_row * lanes;
+    float *c = g->c + (m * g->c_row + n) * lanes;
+    size_t i = begin;
+    for (; i + VECTOR <= end; i += VECTOR) {
+        floats acc = {0}, old = {0};
+        for (size_t k = 0; k < g->k; k++) {
+            floats x, y;
+            memcpy(&x, a + k * a_step + i, sizeof x);
+            memcpy(&y, b + k * b_step + i, sizeof y);
+            acc += x * y;
+        }
+        acc *= g->alpha;
+        if (g->beta != 0) {
+            memcpy(&old, c + i, sizeof old);
+            acc += old * g->beta;
+        }
+        memcpy(c + i, &acc, sizeof acc);
+    }
+    for (; i < end; i++) {
+        float acc = 0;
+        for (size_t k = 0; k < g->k; k++) acc += a[k * a_step + i] * b[k * b_step + i];
+        acc *= g->alpha;
+        if (g->beta != 0) acc += c[i] * g->beta;
+        c[i] = acc;
+    }
+}
+
+static void gemm_lanes(const fanin__gemm_args *g, size_t lanes, size_t begin, size_t end) {
+    enum { BLOCK = 256 }; /* lanes whose operands stay in the first cache */
+    for (size_t from = begin; from < end; from += BLOCK) {
+        size_t to = end - from < BLOCK ? end : from + BLOCK;
+        for (size_t m = 0; m < g->m; m++)
+            for (size_t n = 0; n < g->n; n++) lanes_row(g, lanes, m, n, from, to);
+    }
+}
+
 /* ---- optimisers ------------------------------------------------------------------------ */
 
 /* In the first step buf is 0 and one_minus_dampening 1, which gives buf = d exactly. */
@@ -380,6 +421,7 @@ static const fanin__kernels table = {
 #define UPDATE_ROW(id, name, states) [FANIN__UPDATE_##id] = update_##name,
     .update = {FANIN__UPDATE_MAP(UPDATE_ROW)},
     .gemm = PASTE(fanin__gemm_, VARIANT),
+    .gemm_lanes = gemm_lanes,
 };
 
 const fanin__kernels *PASTE(fanin__kernels_, VARIANT)(void) { return &table; }

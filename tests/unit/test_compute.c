@@ -549,6 +549,16 @@ TEST(gemm_lanes_is_one_product_a_lane) {
     memcpy(before, c, m * n * lanes * sizeof *c);
     fanin__gemm_args g = {m, n, k, 0.5f, 1, a, k, 1, b, 1, k, c, n, 0}; /* B transposed */
     fanin__gemm_lanes(&g, lanes);
+    for (int level = 0; level <= FANIN_CPU_AVX512;
+         level++) { /* any variant, any split: same bits */
+        const fanin__kernels *v = fanin__kernels_level(level);
+        float *again = malloc(m * n * lanes * sizeof *again);
+        memcpy(again, before, m * n * lanes * sizeof *again);
+        g.c = again;
+        if (v) v->gemm_lanes(&g, lanes, 0, 37), v->gemm_lanes(&g, lanes, 37, lanes);
+        if (v) assert_memory_equal(again, c, m * n * lanes * sizeof *again);
+        free(again);
+    }
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             for (size_t l = 0; l < lanes; l++) {

@@ -11,7 +11,8 @@
  * Everything is done for the tall orientation (m x n, m >= n); a wide result is its transpose, written
  * that way. x_j[i] is the normal at plane 2, address + (j + i) * n + j.
  *
- * 96 reflectors make a block I - V T V' (T from T^-1 = striu(V'V) + diag(v'v / 2): Puglisi 1992), and
+ * The last reflectors are short, their entries large and nearly dependent: 32 to 63 of them are applied
+ * one by one in double where they have few rows. 96 of the others make a block I - V T V' (T from T^-1 = striu(V'V) + diag(v'v / 2): Puglisi 1992), and
  * strips of 32 columns of Q pass through all blocks from the last to the first, each strip kept packed
  * as the product wants it: no strip waits for another. Each number is a chain of fma in a fixed order
  * (compute/fma_gemm.h), each norm a sum in double over rows in order, so nothing depends on threads or
@@ -28,7 +29,9 @@ enum {
     STRIP = FANIN__FMA_COLS,
     BLOCK = 96,  /* reflectors at once: 8 tiles, 3 strips */
     DEPTH = 256, /* rows of a strip that stay in the first cache */
-    GROUP = 4    /* strips that share what is read of V */
+    TAIL = 64,   /* more columns than the tail ever has */
+    TAIL_ROWS = 256,
+    GROUP = 4 /* strips that share what is read of V */
 };
 
 typedef struct reflectors {
@@ -45,8 +48,10 @@ typedef struct haar {
     bool wide;
     double gain;
     fanin__fma_tile tile;
-    float *x;    /* m x n normals, those on and below the diagonal */
-    float *sign; /* d */
+    float *x;     /* m x n normals, those on and below the diagonal */
+    float *sign;  /* d */
+    size_t body;  /* columns in blocks; the rest is the tail */
+    double *tail; /* its (m - body) x (n - body) corner of Q, NULL if there is none */
     reflectors *blocks;
     size_t block_count;
     float *out;
@@ -72,6 +77,29 @@ static double reflector_scale(double squares, double x0, double *v0, double *sig
     *sign = x0 < 0 ? 1 : -1;
     *v0 = x0 < 0 ? x0 - norm : x0 + norm;
     return norm > 0 ? 1 / sqrt(norm * fabs(*v0)) : 0;
+}
+
+/* ---- few columns: double, one reflector after another ------------------------------------- */
+
+static void apply_one(double *q, const double *v, size_t m, size_t n, size_t j) {
+    double w[TAIL] = {0};
+    for (size_t i = j; i < m; i++)
+        for (size_t c = j; c < n; c++) w[c] += v[i * n + j] * q[i * n + c];
+    for (size_t i = j; i < m; i++)
+        for (size_t c = j; c < n; c++) q[i * n + c] -= v[i * n + j] * w[c];
+}
+
+/* Q (m x n, zeros at first, n < TAIL) of the normals on and below the diagonal of x; v as large. */
+static void one_by_one(const float *x, size_t x_row, size_t m, size_t n, double *v, double *q) {
+    for (size_t j = 0; j < n; j++) {
+        double squares = 0, v0, sign;
+        for (size_t i = j; i < m; i++) squares += (double)x[i * x_row + j] * x[i * x_row + j];
+        double scale = reflector_scale(squares, (double)x[j * x_row + j], &v0, &sign);
+        for (size_t i = j; i < m; i++)
+            v[i * n + j] = (i == j ? v0 : (double)x[i * x_row + j]) * scale;
+        q[j * n + j] = sign;
+    }
+    for (size_t j = n; j-- > 0;) apply_one(q, v, m, n, j);
 }
 
 /* ---- drawing ----------------------------------------------------------------------------- */
@@ -125,9 +153,27 @@ static void place_tile(const reflectors *r, const scratch *s, size_t row, size_t
         for (size_t i = 0; i < TILE; i++) down[i] = v[i][j];
 }
 
-/* Scales the columns of x into V and lays them out; inverse[j] = 2 / v_j'v_j. */
-static void lay_out(haar *h, reflectors *r, const scratch *s, float inverse[BLOCK]) {
-    double squares[BLOCK], scale[BLOCK] = {0}, half[BLOCK] = {0};
+/* I - t v v' is orthogonal when t v'v = 2, and t is a float: of the 17 floats around v0 the one that a float
+ * t fits best. The direction moves by a rounding error; |t v'v - 2| falls from 1e-7 to about 5e-9. */
+static float fit_first(double rest, float v0, float *t) {
+    float best = v0, candidate = v0;
+    double least_error = INFINITY;
+    for (int i = 0; i < 8; i++) candidate = nextafterf(candidate, 0);
+    for (int i = 0; i < 17; i++, candidate = nextafterf(candidate, v0 < 0 ? -INFINITY : INFINITY)) {
+        double half = (rest + (double)candidate * (double)candidate) / 2;
+        float inverse = (float)(1 / half);
+        double error = fabs((double)inverse * half - 1);
+        if (!(error < least_error)) continue;
+        least_error = error;
+        best = candidate;
+        *t = inverse;
+    }
+    return best;
+}
+
+/* Scales the columns of x into V and lays them out; t[j] = 2 / v_j'v_j. */
+static void lay_out(haar *h, reflectors *r, const scratch *s, float t[BLOCK]) {
+    double squares[BLOCK], scale[BLOCK] = {0}, rest[BLOCK] = {0};
     float first[BLOCK];
     const float *x = h->x + r->first * h->n + r->first;
     sum_squares(x, h->n, r->rows, r->count, squares);
@@ -146,13 +192,17 @@ static void lay_out(haar *h, reflectors *r, const scratch *s, float inverse[BLOC
             const float *from = x + (row + i) * h->n;
             size_t count = inner ? BLOCK : least(row + i, r->count);
             for (size_t j = 0; j < count; j++) v[i][j] = (float)((double)from[j] * scale[j]);
-            if (row + i < r->count) v[i][row + i] = first[row + i];
-            for (size_t j = 0; j < BLOCK; j++) half[j] += (double)v[i][j] * (double)v[i][j];
+            for (size_t j = 0; j < BLOCK; j++) rest[j] += (double)v[i][j] * (double)v[i][j];
         }
         place_tile(r, s, row, rows, (const float(*)[BLOCK])v);
     }
-    for (size_t j = 0; j < BLOCK; j++)
-        inverse[j] = j < r->count && half[j] > 0 ? (float)(2 / half[j]) : 0.0f;
+    memset(t, 0, BLOCK * sizeof *t);
+    for (size_t j = 0; j < r->count; j++) { /* the diagonal, zero until now */
+        float v0 = scale[j] > 0 ? fit_first(rest[j], first[j], &t[j]) : 0;
+        s->panels[(j / STRIP * r->rows + j) * STRIP + j % STRIP] = v0;
+        r->across[(j / TILE * r->rows + j) * TILE + j % TILE] = v0;
+        r->down[(j / TILE * r->count + j) * TILE + j % TILE] = v0;
+    }
 }
 
 static void gram(const haar *h, const reflectors *r, const scratch *s) {
@@ -166,7 +216,7 @@ static void gram(const haar *h, const reflectors *r, const scratch *s) {
 }
 
 /* Rows first .. first+11 of T, one panel: what lies below is known and already taken off. */
-static void solve_tile(const scratch *s, size_t first, float *panel, const float inverse[BLOCK]) {
+static void solve_tile(const scratch *s, size_t first, float *panel, const float diagonal[BLOCK]) {
     for (size_t i = TILE; i-- > 0;) {
         float *row = panel + (first + i) * STRIP;
         for (size_t k = i + 1; k < TILE; k++) {
@@ -174,12 +224,12 @@ static void solve_tile(const scratch *s, size_t first, float *panel, const float
             const float *below = panel + (first + k) * STRIP;
             for (size_t j = 0; j < STRIP; j++) row[j] -= factor * below[j];
         }
-        for (size_t j = 0; j < STRIP; j++) row[j] *= inverse[first + i];
+        for (size_t j = 0; j < STRIP; j++) row[j] *= diagonal[first + i];
     }
 }
 
 /* T = (striu(V'V) + diag(v'v / 2))^-1 by back substitution, twelve rows at a time. */
-static void invert(const haar *h, reflectors *r, const scratch *s, const float inverse[BLOCK]) {
+static void invert(const haar *h, reflectors *r, const scratch *s, const float diagonal[BLOCK]) {
     memset(s->t, 0, BLOCK * BLOCK * sizeof(float));
     for (size_t t = tiles(r->count); t-- > 0;) {
         size_t first = t * TILE, below = first + TILE;
@@ -193,7 +243,7 @@ static void invert(const haar *h, reflectors *r, const scratch *s, const float i
                 if ((first + i) / STRIP == p) panel[(first + i) * STRIP + (first + i) % STRIP] = 1;
             h->tile(depth, s->pack, panel + below * STRIP, panel + first * STRIP, STRIP,
                     FANIN__FMA_SUB);
-            solve_tile(s, first, panel, inverse);
+            solve_tile(s, first, panel, diagonal);
         }
         for (size_t k = 0; k < r->count; k++)
             for (size_t i = 0; i < TILE; i++)
@@ -216,10 +266,10 @@ static void make_blocks(void *arg, size_t begin, size_t end) {
                          .gram = memory + panels,
                          .t = memory + panels + BLOCK * BLOCK,
                          .pack = memory + panels + 2 * BLOCK * BLOCK};
-            float inverse[BLOCK];
-            lay_out(h, r, &s, inverse);
+            float diagonal[BLOCK];
+            lay_out(h, r, &s, diagonal);
             gram(h, r, &s);
-            invert(h, r, &s, inverse);
+            invert(h, r, &s, diagonal);
         } else {
             fail(h, FANIN_NOMEM);
         }
@@ -255,7 +305,7 @@ static void w_right(const haar *h, const reflectors *r, const work *k, size_t be
         size_t depth = least(DEPTH, r->rows - row);
         fanin__fma_mode mode = row == r->count ? FANIN__FMA_SET : FANIN__FMA_ADD;
         for (size_t s = begin; s < k->count; s++)
-            for (size_t t = 0; t < BLOCK / TILE; t++)
+            for (size_t t = 0; t < tiles(r->count); t++)
                 h->tile(depth, r->across + (t * r->rows + row) * TILE,
                         k->q + s * k->q_size + (r->first + row) * STRIP,
                         k->w + (s * BLOCK + t * TILE) * STRIP, STRIP, mode);
@@ -292,18 +342,29 @@ static void write_strip(const haar *h, const float *q, size_t column) {
         }
         return;
     }
-    for (size_t i = 0; i < h->m; i++)
+    for (size_t i = 0; i < h->m; i++) {
+        float *out = h->out + i * h->n + column;
+        if (h->gain == 1)
+            memcpy(out, q + i * STRIP, count * sizeof *out);
+        else
+            for (size_t c = 0; c < count; c++) out[c] = (float)((double)q[i * STRIP + c] * h->gain);
+    }
+}
+
+/* Where a strip stands before the first block: D, or the tail. */
+static void start_strip(const haar *h, size_t column, float *q) {
+    size_t count = least(STRIP, h->n - column), rows = h->m - h->body, columns = h->n - h->body;
+    for (size_t c = 0; c < count && column < h->body; c++)
+        q[(column + c) * STRIP + c] = h->sign[column + c];
+    for (size_t i = 0; i < rows && column >= h->body; i++)
         for (size_t c = 0; c < count; c++)
-            h->out[i * h->n + column + c] = (float)((double)q[i * STRIP + c] * h->gain);
+            q[(h->body + i) * STRIP + c] = (float)h->tail[i * columns + column - h->body + c];
 }
 
 static void run_group(const haar *h, work *k) {
     memset(k->q, 0, k->count * k->q_size * sizeof(float));
     for (size_t s = 0; s < k->count; s++)
-        for (size_t c = 0; c < STRIP; c++) {
-            size_t column = (k->first + s) * STRIP + c;
-            if (column < h->n) k->q[s * k->q_size + column * STRIP + c] = h->sign[column];
-        }
+        start_strip(h, (k->first + s) * STRIP, k->q + s * k->q_size);
     size_t last = (k->first + k->count) * STRIP - 1;
     for (size_t b = h->block_count; b-- > 0;)
         if (h->blocks[b].first <= last) apply_block(h, &h->blocks[b], k);
@@ -333,17 +394,32 @@ static void run_strips(void *arg, size_t begin, size_t end) {
     fanin_free_aligned(memory);
 }
 
+/* The tail starts at a strip, so that no strip is half of it. */
+static fanin_status make_tail(haar *h) {
+    size_t rows = h->m - h->body, columns = h->n - h->body;
+    if (columns == 0) return FANIN_OK;
+    double *v = fanin_calloc(rows * columns, sizeof *v);
+    h->tail = fanin_calloc(rows * columns, sizeof *h->tail);
+    if (v && h->tail) one_by_one(h->x + h->body * h->n + h->body, h->n, rows, columns, v, h->tail);
+    fanin_free(v);
+    return v && h->tail ? FANIN_OK : FANIN_NOMEM;
+}
+
 static fanin_status haar_large(haar *h) {
-    h->block_count = (h->n + BLOCK - 1) / BLOCK;
+    h->body = (h->n - STRIP) / STRIP * STRIP;
+    if (h->m - h->body > TAIL_ROWS) h->body = h->n;
+    h->block_count = (h->body + BLOCK - 1) / BLOCK;
     h->tile = fanin__fma_tile_select();
     h->blocks = fanin_calloc(h->block_count, sizeof *h->blocks);
     h->sign = floats(1, h->n);
     h->x = h->out; /* as large, and free until the strips are written */
     if (!h->blocks || !h->sign) fail(h, FANIN_NOMEM);
     for (size_t b = 0; h->blocks && b < h->block_count; b++)
-        h->blocks[b] = (reflectors){
-            .first = b * BLOCK, .count = least(BLOCK, h->n - b * BLOCK), .rows = h->m - b * BLOCK};
+        h->blocks[b] = (reflectors){.first = b * BLOCK,
+                                    .count = least(BLOCK, h->body - b * BLOCK),
+                                    .rows = h->m - b * BLOCK};
     if (!atomic_load(&h->status)) fanin_parallel_for(h->m, 16, draw_rows, h);
+    if (!atomic_load(&h->status)) fail(h, make_tail(h));
     if (!atomic_load(&h->status)) fanin_parallel_for(h->block_count, 1, make_blocks, h);
     if (!atomic_load(&h->status)) fanin_parallel_for((h->n + STRIP - 1) / STRIP, 1, run_strips, h);
     for (size_t b = 0; h->blocks && b < h->block_count; b++) {
@@ -352,18 +428,9 @@ static fanin_status haar_large(haar *h) {
         fanin_free_aligned(h->blocks[b].t);
     }
     fanin_free(h->blocks);
+    fanin_free(h->tail);
     fanin_free_aligned(h->sign);
     return (fanin_status)atomic_load(&h->status);
-}
-
-/* ---- few columns: one thread, double, one reflector at a time ----------------------------- */
-
-static void apply_one(double *q, const double *v, size_t m, size_t n, size_t j) {
-    double w[FANIN__HAAR_SMALL] = {0};
-    for (size_t i = j; i < m; i++)
-        for (size_t c = j; c < n; c++) w[c] += v[i * n + j] * q[i * n + c];
-    for (size_t i = j; i < m; i++)
-        for (size_t c = j; c < n; c++) q[i * n + c] -= v[i * n + j] * w[c];
 }
 
 static fanin_status haar_small(haar *h) {
@@ -373,15 +440,7 @@ static fanin_status haar_small(haar *h) {
     if (!v) return FANIN_NOMEM;
     fanin_status status = fanin_random_fill(h->stream, FANIN__HAAR_PLANE, &standard_normal,
                                             h->address, size, FANIN_F32, h->out);
-    for (size_t j = 0; j < n && status == FANIN_OK; j++) {
-        double squares = 0, v0, sign;
-        for (size_t i = j; i < m; i++) squares += (double)h->out[i * n + j] * h->out[i * n + j];
-        double scale = reflector_scale(squares, (double)h->out[j * n + j], &v0, &sign);
-        for (size_t i = j; i < m; i++)
-            v[i * n + j] = (i == j ? v0 : (double)h->out[i * n + j]) * scale;
-        q[j * n + j] = sign;
-    }
-    for (size_t j = n; j-- > 0 && status == FANIN_OK;) apply_one(q, v, m, n, j);
+    if (status == FANIN_OK) one_by_one(h->out, n, m, n, v, q);
     for (size_t i = 0; i < m; i++)
         for (size_t c = 0; c < n; c++)
             h->out[h->wide ? c * m + i : i * n + c] = (float)(q[i * n + c] * h->gain);

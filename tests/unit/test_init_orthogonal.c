@@ -141,6 +141,25 @@ TEST(the_shorter_side_is_orthonormal) {
     }
 }
 
+/* The issue's bound at full size, on a sample of columns against all others; the last ones are the worst.
+ * 4096 with --scale 2 and above. */
+TEST(large_matrices_are_orthonormal) {
+    size_t n = test_scale() > 1 ? 4096 : 1100;
+    float *q = haar(n, n, 0, 0);
+    double *sum = malloc(n * sizeof *sum), worst = 0;
+    for (size_t i = n - 1; i<n; i -= i> n - 30 ? 1 : n / 20) {
+        memset(sum, 0, n * sizeof *sum);
+        for (size_t k = 0; k < n; k++)
+            for (size_t j = 0; j < n; j++) sum[j] += (double)q[k * n + i] * (double)q[k * n + j];
+        sum[i] -= 1;
+        for (size_t j = 0; j < n; j++) worst = fmax(worst, fabs(sum[j]));
+    }
+    if (worst > 8e-7) print_error("n = %zu: %g\n", n, worst);
+    assert_true(worst <= 8e-7);
+    free(sum);
+    free(q);
+}
+
 /* Wide is the transpose of tall, both through the products and through the small path. */
 TEST(wide_is_tall_transposed) {
     static const size_t shapes[][2] = {{150, 100}, {40, 9}, {500, 40}};
@@ -178,7 +197,7 @@ TEST(blocks_equal_reflectors_one_by_one) {
     }
     float *got = haar(M, N, 9, 1000);
     for (size_t i = 0; i < M; i++)
-        for (size_t j = 0; j < N; j++) assert_near((double)got[i * N + j], q[i][j], 1e-6, 0);
+        for (size_t j = 0; j < N; j++) assert_near((double)got[i * N + j], q[i][j], 4e-6, 0);
     /* The QR convention: Q of a Gaussian with positive R has q_00 of the sign of x_00. */
     assert_true((q[0][0] > 0) == (x[0] > 0));
     free(got);

@@ -240,6 +240,50 @@ typedef struct fanin_quadratic {
 FANIN_API fanin_status fanin_quadratic_solve(const double *lambda, size_t n, double eta,
                                              fanin_quadratic *out, fanin_err *err);
 
+/* ---- kernels of wide networks (src/theory/kernel.c) ---------------------------------------- */
+
+/* A fully connected net: depth hidden layers, then a linear output. K^1 = sigma_w2 x.x'/d +
+ * sigma_b2, K^{l+1} = sigma_w2 E f f + sigma_b2 (NNGP), T^1 = K^1, T^{l+1} = K^{l+1} + sigma_w2 T^l
+ * E f' f' (NTK, Jacot et al. 2018, every weight and bias a factor of a N(0,1) parameter). */
+typedef struct fanin_kernel_settings {
+    double sigma_w2, sigma_b2;
+    unsigned depth; /* hidden layers, 0 to 10000 */
+    bool ntk;       /* the tangent kernel T^{depth+1}; false: K^{depth+1} */
+    double width;   /* 0: NTK parameterisation. Above 0: standard parameterisation of hidden layers
+                       this wide, where T gains width E f f + 1 a layer (the 1 if sigma_b2 > 0) */
+} fanin_kernel_settings;
+
+/* out[i*m + j] = kernel of x row i (n x d) and y row j (m x d), row-major; y NULL: y = x, and the
+ * result is symmetric with exact diagonal. Rows are worked in blocks on all threads; memory beyond
+ * `out` stays below 64 MB. Closed forms for relu, leaky relu, abs, erf, sin, cos, gaussian,
+ * identity; otherwise a Hermite series of 128 terms with its rest kept: 1e-9 of the diagonal for
+ * smooth activations, 1e-4 where kinks remain. DOMAIN for the NTK of an activation that jumps. */
+FANIN_API fanin_status fanin_kernel_matrix(const fanin_activation *act,
+                                           const fanin_kernel_settings *set, const double *x,
+                                           size_t n, const double *y, size_t m, size_t d,
+                                           double *out, fanin_err *err);
+/* In float: inner products by the library's float product. Same bits on any number of threads. */
+FANIN_API fanin_status fanin_kernel_matrix_f32(const fanin_activation *act,
+                                               const fanin_kernel_settings *set, const float *x,
+                                               size_t n, const float *y, size_t m, size_t d,
+                                               float *out, fanin_err *err);
+/* One entry from the inputs' K^1 values: k11, k22 > 0, |k12| <= sqrt(k11 k22). */
+FANIN_API fanin_status fanin_kernel_entry(const fanin_activation *act,
+                                          const fanin_kernel_settings *set, double k11, double k22,
+                                          double k12, double *out, fanin_err *err);
+
+/* Symmetric eigenproblem of a (n x n): eigenvalues to w, eigenvectors to the ROWS of a. */
+typedef fanin_status (*fanin_eigen_fn)(void *ctx, size_t n, double *a, double *w, fanin_err *err);
+
+/* Gradient flow on half the squared error with the NTK t_train (n x n, destroyed), t_test (m x n):
+ * out (m x c) = t_test t_train^-1 (I - e^{-eta t_train time}) y (n x c), functions zero at the
+ * start. time = infinity is kernel regression. Eigenvalues below `ridge` times the largest are left
+ * out (0: 1e-14). `eigen` does the decomposition; NULL: a Jacobi method, for n up to 2000. */
+FANIN_API fanin_status fanin_kernel_flow(double *t_train, size_t n, const double *t_test, size_t m,
+                                         const double *y, size_t c, double eta, double time,
+                                         double ridge, fanin_eigen_fn eigen, void *ctx, double *out,
+                                         fanin_err *err);
+
 /* MORE */
 
 #ifdef __cplusplus

@@ -34,3 +34,4 @@ add_custom_command(OUTPUT ${FANIN_PROTO_DIR}/onnx.pb-c.c ${FANIN_PROTO_DIR}/onnx
   COMMAND ${PROTOC_C} -I${ONNX_PROTO_DIR} --c_out=${FANIN_PROTO_DIR} onnx.proto
   DEPENDS ${FANIN_ONNX_PROTO} VERBATIM)
 set(FANIN_PROTO_SOURCES ${FANIN_PROTO_DIR}/onnx.pb-c.c)
+add_custom_target(onnx-proto DEPENDS ${FANIN_PROTO_SOURCES})

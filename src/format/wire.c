@@ -7,7 +7,7 @@
 
 fanin__wire fanin__wire_of(const void *data, size_t size) {
     const unsigned char *p = data;
-    return (fanin__wire){p, p + size};
+    return (fanin__wire){p, p ? p + size : p}; /* NULL + 0 is undefined */
 }
 
 fanin__wire fanin__wire_inside(const fanin__wire_field *field) {

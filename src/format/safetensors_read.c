@@ -205,6 +205,7 @@ static fanin_status check_tiling(header *h) {
 fanin_status fanin__safetensors_parse(fanin_weights *w, const void *data, size_t size,
                                       const char *file, fanin_err *err) {
     const unsigned char *p = data;
+    w->metadata_before = w->metadata_count;
     if (size < 8)
         return fanin_err_set(err, FANIN_FORMAT,
                              "%s: has %zu bytes, expected a safetensors header of 8 or more", file,

@@ -67,7 +67,9 @@ fanin_status fanin__weights_add(fanin_weights *w, const fanin_array *array, cons
 
 fanin_status fanin__weights_add_metadata(fanin_weights *w, const char *key, const char *value,
                                          const char *file, fanin_err *err) {
-    if (fanin__names_find(&w->metadata_names, metadata_key, w, key) >= 0)
+    int known = fanin__names_find(&w->metadata_names, metadata_key, w, key);
+    if (known >= 0 && known < w->metadata_before) return FANIN_OK;
+    if (known >= 0)
         return fanin_err_set(err, FANIN_FORMAT, "%s: metadata has the key '%.100s' twice", file,
                              key);
     if (w->metadata_count == w->metadata_capacity) {

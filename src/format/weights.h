@@ -13,6 +13,7 @@ struct fanin_weights {
     fanin__names names;
     const char **metadata; /* key, value, key, value ... */
     int metadata_count, metadata_capacity;
+    int metadata_before; /* entries of the shards read before this one: they may repeat */
     fanin__names metadata_names;
     fanin__map *maps;
     size_t map_count;

@@ -114,8 +114,9 @@ static void fill_candidates(candidate *list, int *count, uint32_t begin, uint32_
     double reach = (double)(z_begin - z_end) / 2;
     *count = 0;
     for (uint32_t j = 0; j <= span; j++) {
-        quad x = -(quad)j * s; /* span is short: the cubic is good to 1e-12 of a last place */
+        quad x = -(quad)j * s; /* a short span: the cubic is right to 1e-3 of a last place */
         quad z = z0 + x * (1 + x * (z0 / 2 + x * (1 + 2 * z0 * z0) / 6));
+        if (end - begin < 8192) z = inverse((quad)(start + j) * CELL);
         float c0 = (float)z;
         double ulp = (double)(nextafterf(c0, INFINITY) - c0);
         quad c1 = CELL / density(z);

@@ -202,18 +202,23 @@ static void words(const fanin__run *run, size_t n, uint32_t *out) {
 
 /* ---- narrow types --------------------------------------------------------------------------- */
 
-/* Nearest even on the bits; a carry moves to the next binade. Laws give no NaN. */
+/* Nearest even on the bits: half a place less one, and one more where the place is odd; a carry
+ * moves to the next binade. Laws give no NaN. */
 INLINE __m512i bf16_bits(const float *in) {
     __m512i u = _mm512_loadu_si512(in);
-    __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    u = _mm512_add_epi32(_mm512_add_epi32(u, even), _mm512_set1_epi32(0x7fff));
+    __mmask16 odd = _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000));
+    u = _mm512_add_epi32(u, _mm512_set1_epi32(0x7fff));
+    u = _mm512_mask_add_epi32(u, odd, u, _mm512_set1_epi32(1));
     return _mm512_srli_epi32(u, 16);
 }
 
 static void to_bf16(const float *in, size_t n, uint16_t *out) {
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7); /* packing goes by lanes */
     size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtepi32_epi16(bf16_bits(in + i)));
+    for (; i + 32 <= n; i += 32) {
+        __m512i both = _mm512_packus_epi32(bf16_bits(in + i), bf16_bits(in + i + 16));
+        _mm512_storeu_si512(out + i, _mm512_permutexvar_epi64(order, both));
+    }
     fanin_convert_from_f32(in + i, n - i, FANIN_BF16, out + i);
 }
 

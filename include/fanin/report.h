@@ -11,6 +11,8 @@
 #define FANIN_REPORT_H
 
 #include <fanin/base.h>
+#include <fanin/probe.h>
+#include <fanin/train.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +34,65 @@ FANIN_API fanin_status fanin_table_render(const fanin_table *table, int width, c
  * at least 3 * cells + 1 bytes; returns buf. */
 FANIN_API const char *fanin_bar(double value, double low, double high, int cells, char *buf,
                                 size_t size);
+
+/* ---- pages: one self-contained HTML file, no outside request, light and dark -------------------------- */
+
+/* One line of a chart. x and y hold n numbers (NaN: a gap); low and high (NULL: none) draw a band. */
+typedef struct fanin_series {
+    const char *name;
+    size_t n;
+    const double *x, *y, *low, *high;
+    bool dashed, dots;
+} fanin_series;
+
+typedef struct fanin_chart {
+    const char *title, *caption, *x_label, *y_label;
+    bool x_log, y_log;
+    double y_low, y_high;       /* both 0: from the data */
+    const char *const *x_names; /* NULL, or names of x = 0, 1, 2, ... (layers) */
+    size_t x_name_count;
+    const fanin_series *series;
+    size_t series_count;
+} fanin_chart;
+
+/* Histograms over a common axis, one a row, drawn as ridges: shares[row * bins + bin]. */
+typedef struct fanin_ridges {
+    const char *title, *caption, *x_label;
+    double low, high;
+    size_t rows, bins;
+    const char *const *row_names;
+    const double *shares;
+} fanin_ridges;
+
+typedef struct fanin_page fanin_page;
+
+FANIN_API fanin_status fanin_page_create(const char *title, const char *subtitle,
+                                         fanin_page **page);
+FANIN_API void fanin_page_destroy(fanin_page *page);
+/* All text is escaped. Failures stick; _save reports them. */
+FANIN_API void fanin_page_heading(fanin_page *page, const char *text);
+FANIN_API void fanin_page_paragraph(fanin_page *page, const char *text);
+FANIN_API void fanin_page_link(fanin_page *page, const char *href, const char *text);
+/* Figures of the page side by side until the next heading, paragraph or table. */
+FANIN_API void fanin_page_chart(fanin_page *page, const fanin_chart *chart);
+FANIN_API void fanin_page_ridges(fanin_page *page, const fanin_ridges *ridges);
+/* rows * columns cells after `columns` headings; columns of numbers are set right. */
+FANIN_API void fanin_page_table(fanin_page *page, const char *title, size_t columns, size_t rows,
+                                const char *const *cells);
+/* Written aside and renamed. Same input, same bytes: no dates, no host names. */
+FANIN_API fanin_status fanin_page_save(fanin_page *page, const char *path, fanin_err *err);
+
+/* ---- whole pages ---------------------------------------------------------------------------------- */
+
+/* A check: spread by layer, histograms, figures. `scheme` is a line of text. */
+FANIN_API fanin_status fanin_signal_page(const char *model, const char *scheme,
+                                         const fanin_signal *signal, const char *path,
+                                         fanin_err *err);
+/* A comparison: ranking, signal by layer, training curves, weights of each scheme. `link` (NULL: none) is
+ * the file name of a further page. */
+FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison,
+                                             const fanin_graph *graph, const char *link,
+                                             const char *path, fanin_err *err);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,8 @@
 #ifndef FANIN_SCHEME_H
 #define FANIN_SCHEME_H
 
+#include <fanin/engine.h>
+#include <fanin/format.h>
 #include <fanin/graph.h>
 #include <fanin/init.h>
 
@@ -128,6 +130,18 @@ typedef struct fanin_plan_write_options {
  * INTERRUPTED when fanin_interrupt was called. */
 FANIN_API fanin_status fanin_plan_write(const fanin_plan *plan, const char *path,
                                         const fanin_plan_write_options *options, fanin_err *err);
+
+/* ---- into a program ------------------------------------------------------------------------------ */
+
+/* Every weight of the program from its row; kept rows stay as the file has them. Errors: ARG a weight with
+ * neither rule nor values; those of fanin_plan_fill. */
+FANIN_API fanin_status fanin_plan_apply(const fanin_plan *plan, fanin_program *program,
+                                        fanin_err *err);
+/* What check, train and run share: weights drawn by `init`; or, where that is NULL, taken from `weights`
+ * by name, else from the graph's file. FORMAT names a tensor without values, SHAPE one that does not fit. */
+FANIN_API fanin_status fanin_weights_fill(const fanin_graph *graph, const fanin_init_options *init,
+                                          const fanin_weights *weights, fanin_program *program,
+                                          fanin_err *err);
 
 /* ---- the table of schemes ---------------------------------------------------------------------- */
 

@@ -261,6 +261,8 @@ void fanin_activation_eval_f32(const fanin_activation *act, int order, const flo
 }
 
 void fanin__activation_jet(const fanin_activation *act, double x, double d[4]) {
-    if (act->formula) fanin__formula_jet(act->formula, x, d);
-    else fanin__act_find(act->id)->jet(act->p, x, d);
+    if (act->formula)
+        fanin__formula_jet(act->formula, x, d);
+    else
+        fanin__act_find(act->id)->jet(act->p, x, d);
 }

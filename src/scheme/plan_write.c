@@ -98,8 +98,7 @@ static fanin_status put_array(writer *w, fanin_weights_writer *file, int k) {
         FANIN_TRY(fanin_weights_writer_put(file, w->buffer, n * item, w->err));
         w->done += n * item;
         if (w->o.progress.report)
-            w->o.progress.report(w->o.progress.ctx, r->tensor.name, (double)w->done,
-                                 (double)w->total);
+            w->o.progress.report(w->o.progress.ctx, "writing", (double)w->done, (double)w->total);
     }
     return FANIN_OK;
 }
@@ -161,7 +160,7 @@ static fanin_status write_onnx(writer *w) {
         a->data = all + at;
         at += a->size;
         if (w->o.progress.report)
-            w->o.progress.report(w->o.progress.ctx, a->name, (double)at, (double)w->total);
+            w->o.progress.report(w->o.progress.ctx, "writing", (double)at, (double)w->total);
     }
     if (status == FANIN_OK)
         status = fanin_graph_save_onnx(w->plan->graph, w->arrays, w->count, w->path, w->err);

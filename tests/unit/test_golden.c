@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "fanin/engine.h"
 #include "fanin/format.h"
+#include "fanin/train.h"
 #include "testing.h"
 
 static const char *golden(const char *model, const char *file) {
@@ -171,39 +172,54 @@ static void agrees(const char *model, fanin_dtype dtype, bool reference) {
     finish(r);
 }
 
-/* Plain gradient descent, updates in the program's precision. */
-static void follows_sgd(const char *model) {
+/* Ten steps of an optimiser with the settings that the key of the recorded curve names; a difference may be as
+ * large as three times what float32 and float64 already part by. */
+static void follows(const char *model, const char *key, const char *optimizer) {
     enum { STEPS = 10 };
-    double f32[STEPS] = {0}, f64[STEPS] = {0}, worst = 0, lr = 0.05;
-    assert_int_equal(read_numbers(model, "trajectories", "sgd lr=0.05", f32, STEPS), STEPS);
-    assert_int_equal(read_numbers(model, "trajectories_float64", "sgd lr=0.05", f64, STEPS), STEPS);
+    double f32[STEPS] = {0}, f64[STEPS] = {0}, worst = 0;
+    assert_int_equal(read_numbers(model, "trajectories", key, f32, STEPS), STEPS);
+    assert_int_equal(read_numbers(model, "trajectories_float64", key, f64, STEPS), STEPS);
     run r = start(model, FANIN_F32, false);
+    fanin_optimizer *o;
+    fanin_err err = {0};
+    assert_ok_err(fanin_optimizer_create(optimizer, r.program, &o, &err), err);
     for (int s = 0; s < STEPS; s++) {
-        fanin_err err = {0};
         assert_ok_err(fanin_program_run(r.program, &err), err);
         worst = fmax(worst, fabs(f32[s] - f64[s]) / f64[s]);
         assert_near(fanin_program_loss(r.program), f64[s], 0, fmax(1e-4, 3 * worst));
-        for (int i = 0; i < fanin_program_weight_count(r.program); i++) {
-            fanin_buffer w = fanin_program_weight(r.program, i);
-            fanin_buffer g = fanin_program_gradient(r.program, i);
-            for (size_t k = 0; g.data && k < w.count; k++)
-                ((float *)w.data)[k] -= (float)lr * ((const float *)g.data)[k];
-        }
+        fanin_optimizer_step(o);
     }
+    fanin_optimizer_destroy(o);
     finish(r);
+}
+
+/* RMSProp's first step is 10 lr sign(g) and Adagrad's lr sign(g), whatever the size of g: where a gradient is all
+ * rounding, two honest engines take different signs. On resnet8 that parts the curves by some 1e-4 (5e-3 at most)
+ * within five steps, more than the recorded pair shows, so those two curves of that model are left out. */
+static void follows_all(const char *model, bool by_sign) {
+    follows(model, "sgd lr=0.05", "sgd:lr=0.05");
+    follows(model, "momentum lr=0.02 mu=0.9", "momentum:lr=0.02,mu=0.9");
+    follows(model, "nesterov lr=0.02 mu=0.9 weight_decay=1e-3",
+            "nesterov:lr=0.02,mu=0.9,weight_decay=1e-3");
+    follows(model, "adam lr=1e-3", "adam:lr=1e-3");
+    follows(model, "adamw lr=1e-3 weight_decay=0.01", "adamw:lr=1e-3,weight_decay=0.01");
+    if (!by_sign) return;
+    follows(model, "rmsprop lr=1e-3 alpha=0.99 eps=1e-8", "rmsprop:lr=1e-3,alpha=0.99,eps=1e-8");
+    follows(model, "adagrad lr=0.01", "adagrad:lr=0.01");
 }
 
 TEST(mlp5_tanh_fast) { agrees("mlp5_tanh", FANIN_F32, false); }
 TEST(mlp5_tanh_reference) { agrees("mlp5_tanh", FANIN_F32, true); }
 TEST(mlp5_tanh_double) { agrees("mlp5_tanh", FANIN_F64, false); }
-TEST(mlp5_tanh_sgd) { follows_sgd("mlp5_tanh"); }
+TEST(mlp5_tanh_curves) { follows_all("mlp5_tanh", true); }
 TEST(lenet5_fast) { agrees("lenet5", FANIN_F32, false); }
 TEST(lenet5_reference) { agrees("lenet5", FANIN_F32, true); }
 TEST(lenet5_double) { agrees("lenet5", FANIN_F64, false); }
-TEST(lenet5_sgd) { follows_sgd("lenet5"); }
+TEST(lenet5_curves) { follows_all("lenet5", true); }
 TEST(resnet8_fast) { agrees("resnet8", FANIN_F32, false); }
+TEST(resnet8_curves) { follows_all("resnet8", false); }
 TEST(resnet8_double) { agrees("resnet8", FANIN_F64, false); }
 TEST(gpt_tiny_fast) { agrees("gpt_tiny", FANIN_F32, false); }
 TEST(gpt_tiny_reference) { agrees("gpt_tiny", FANIN_F32, true); }
 TEST(gpt_tiny_double) { agrees("gpt_tiny", FANIN_F64, false); }
-TEST(gpt_tiny_sgd) { follows_sgd("gpt_tiny"); }
+TEST(gpt_tiny_curves) { follows_all("gpt_tiny", true); }

@@ -1,0 +1,226 @@
+/* fanin check: the real network forward and backward, layer by layer, and a verdict. */
+#include <fanin/format.h>
+#include <fanin/probe.h>
+#include <fanin/report.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "input.h"
+
+typedef struct request {
+    cli_init init;
+    cli_list inputs, thresholds;
+    const char *weights, *data, *loss, *html, *fail_on;
+    double lr;
+    uint64_t batch, seeds;
+} request;
+
+static json_t *layer_json(const fanin_layer_signal *l) {
+    json_t *o = json_object();
+    json_object_set_new(o, "name", json_string(l->name));
+    json_object_set_new(o, "op", json_string(l->op));
+    json_object_set_new(o, "shape", cli_shape(l->dims, l->rank));
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {
+        {"mean", l->mean},
+        {"std", l->std},
+        {"second_moment", l->second_moment},
+        {"predicted_second_moment", NAN},
+        {"target_second_moment", NAN},
+        {"saturated", l->saturated},
+        {"dead", l->dead},
+        {"sample_correlation", l->sample_correlation},
+        {"grad_norm", l->grad_norm},
+        {"predicted_grad_norm", NAN},
+        {"weight_std", l->weight_std},
+        {"update_ratio", l->update_ratio},
+        {"jacobian_mean_sv", NAN},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        json_object_set_new(o, numbers[i].name, cli_number(numbers[i].value));
+    return o;
+}
+
+static json_t *signal_json(const fanin_graph *g, const char *scheme, const fanin_signal *s) {
+    json_t *layers = json_array(), *summary = json_object(), *o = json_object(),
+           *jacobian = json_object();
+    for (int i = 0; i < s->layer_count; i++)
+        json_array_append_new(layers, layer_json(&s->layers[i]));
+    json_object_set_new(jacobian, "mean", json_null());
+    json_object_set_new(jacobian, "max", json_null());
+    json_object_set_new(jacobian, "min", json_null());
+    json_object_set_new(summary, "forward_log10_per_layer", cli_number(s->forward_slope));
+    json_object_set_new(summary, "backward_log10_per_layer", cli_number(s->backward_slope));
+    json_object_set_new(summary, "loss", cli_number(s->loss));
+    json_object_set_new(summary, "expected_loss", cli_number(s->expected_loss));
+    json_object_set_new(summary, "jacobian", jacobian);
+    json_object_set_new(summary, "first_bad_layer",
+                        cli_text(s->first_bad >= 0 ? s->layers[s->first_bad].name : NULL));
+    json_object_set_new(summary, "advice", json_string(s->advice));
+    json_object_set_new(o, "model", json_string(g->name));
+    json_object_set_new(o, "scheme", cli_text(scheme));
+    json_object_set_new(o, "verdict", json_string(fanin_verdict_name(s->verdict)));
+    json_object_set_new(o, "layers", layers);
+    json_object_set_new(o, "summary", summary);
+    return o;
+}
+
+/* Least and greatest log10 of a figure over the layers, for bars; at least two decades. */
+static void decades(const fanin_signal *s, bool backward, double *low, double *high) {
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (int i = 0; i < s->layer_count; i++) {
+        double v = log10(backward ? s->layers[i].grad_norm : s->layers[i].second_moment);
+        if (!isfinite(v)) continue;
+        *low = fmin(*low, v);
+        *high = fmax(*high, v);
+    }
+    if (!(*high - *low > 2)) *low = (*low + *high) / 2 - 1, *high = *low + 2;
+}
+
+static const char *percent(double share, char buf[16]) {
+    if (isnan(share))
+        buf[0] = '\0';
+    else
+        snprintf(buf, 16, "%.0f%%", 100 * share);
+    return buf;
+}
+
+static int print_table(cli *c, const fanin_signal *s) {
+    fanin_table *t;
+    double low[2], high[2];
+    if (fanin_table_create("<~layer|<op|>mean|>std|<signal|>sat|>dead|>corr|>gradient|<  ", &t) !=
+        FANIN_OK)
+        return cli_fail(c, FANIN_NOMEM, NULL);
+    decades(s, false, &low[0], &high[0]);
+    decades(s, true, &low[1], &high[1]);
+    fanin_status status = FANIN_OK;
+    for (int i = 0; i < s->layer_count && status == FANIN_OK; i++) {
+        const fanin_layer_signal *l = &s->layers[i];
+        char bar[32], gradient_bar[32], saturated[16], dead[16], correlation[16], mean[16];
+        fanin_bar(log10(l->second_moment), low[0], high[0], 6, bar, sizeof bar);
+        fanin_bar(log10(l->grad_norm), low[1], high[1], 6, gradient_bar, sizeof gradient_bar);
+        snprintf(correlation, sizeof correlation, isnan(l->sample_correlation) ? "" : "%.3f",
+                 l->sample_correlation);
+        snprintf(mean, sizeof mean, "%.3f", fabs(l->mean) < 5e-4 ? 0.0 : l->mean);
+        const char *style = i == s->first_bad ? cli_style(c, "\033[31m") : NULL;
+        char std[16], gradient[16];
+        snprintf(std, sizeof std, "%.3g", l->std);
+        snprintf(gradient, sizeof gradient, "%.3g", l->grad_norm);
+        status = fanin_table_row(
+            t, style,
+            (const char *[]){l->name, l->op, mean, std, bar, percent(l->saturated, saturated),
+                             percent(l->dead, dead), correlation, gradient, gradient_bar});
+    }
+    char *text = NULL;
+    if (status == FANIN_OK) status = fanin_table_render(t, cli_width(), &text);
+    fanin_table_destroy(t);
+    if (status != FANIN_OK) return cli_fail(c, status, NULL);
+    fputs(text, stdout);
+    fanin_free(text);
+    return 0;
+}
+
+static int print_signal(cli *c, const fanin_signal *s) {
+    int code = print_table(c, s);
+    if (code) return code;
+    bool healthy = s->verdict == FANIN_VERDICT_HEALTHY;
+    printf("\nloss %.4g (%.4g expected)   decades per layer: forward %+.3f, backward %+.3f\n",
+           s->loss, s->expected_loss, s->forward_slope, s->backward_slope);
+    printf("%s%s%s: %s\n", cli_style(c, healthy ? "\033[32;1m" : "\033[31;1m"),
+           fanin_verdict_name(s->verdict), cli_style(c, "\033[0m"), s->advice);
+    return 0;
+}
+
+static int set_thresholds(cli *c, const cli_list *list, fanin_thresholds *t) {
+    *t = fanin_thresholds_default();
+    for (int i = 0; i < list->count; i++) {
+        char name[64];
+        const char *equals = strchr(list->items[i], '=');
+        char *end;
+        if (!equals) return cli_usage(c, "--threshold %s: expected NAME=NUMBER", list->items[i]);
+        snprintf(name, sizeof name, "%.*s", (int)(equals - list->items[i]), list->items[i]);
+        double value = strtod(equals + 1, &end);
+        if (end == equals + 1 || *end || !fanin_threshold_set(t, name, value))
+            return cli_usage(c,
+                             "--threshold %s: expected slope, range, layer, saturated, dead, "
+                             "correlation or loss",
+                             name);
+    }
+    return 0;
+}
+
+static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_signal_options *o) {
+    fanin_signal *s;
+    fanin_err err = {0};
+    fanin_init_options init = cli_init_options(&r->init);
+    bool draw = r->init.scheme || r->init.rules.count || (!r->weights && cli_lacks_weights(g));
+    if (draw && !init.scheme && !r->init.rules.count)
+        cli_note(c, "no weights in the model: scheme he");
+    fanin_status status = fanin_signal_measure(g, draw ? &init : NULL, o, &s, &err);
+    cli_progress_end(c);
+    if (status != FANIN_OK) return cli_fail(c, status, &err);
+    int code = 0;
+    if (r->html) {
+        status = fanin_signal_page(
+            g->name, draw ? (init.scheme ? init.scheme : "he") : "weights of the file", s, r->html,
+            &err);
+        if (status != FANIN_OK) code = cli_fail(c, status, &err);
+    }
+    if (!code)
+        code =
+            c->json
+                ? cli_json(c, signal_json(g, draw ? (init.scheme ? init.scheme : "he") : NULL, s))
+                : print_signal(c, s);
+    bool strict = !r->fail_on || strcmp(r->fail_on, "never") != 0;
+    if (!code && strict && s->verdict != FANIN_VERDICT_HEALTHY) code = 1;
+    fanin_signal_destroy(s);
+    return code;
+}
+
+int verb_check(cli *c) {
+    request r = {0};
+    const cli_option options[] = {
+        CLI_INIT_OPTIONS(r.init),
+        {"weights", 0, CLI_TEXT, &r.weights, "FILE", "these weights (.safetensors, .npz, .onnx)"},
+        {"data", 0, CLI_TEXT, &r.data, "DATA", "samples of a data set; default N(0,1) inputs"},
+        {"input", 0, CLI_LIST, &r.inputs, "[NAME=]X.npy", "an input from a file; repeatable"},
+        {"batch", 0, CLI_COUNT, &r.batch, "N", "samples (default 32)"},
+        {"seeds", 0, CLI_COUNT, &r.seeds, "K", "seeds to average over (default 1)"},
+        {"loss", 0, CLI_TEXT, &r.loss, "NAME", "cross_entropy or mse"},
+        {"lr", 0, CLI_NUMBER, &r.lr, "X", "learning rate, for the update ratio"},
+        {"threshold", 0, CLI_LIST, &r.thresholds, "NAME=X", "of the verdict; repeatable"},
+        {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also one self-contained page"},
+        {"fail-on", 0, CLI_TEXT, &r.fail_on, "unhealthy|never", "exit 1 when unhealthy (default)"},
+        CLI_END,
+    };
+    if (!cli_parse(c, options, 1, 1)) return c->exit_code;
+    if (r.fail_on && strcmp(r.fail_on, "never") != 0 && strcmp(r.fail_on, "unhealthy") != 0)
+        return cli_usage(c, "--fail-on %s: expected unhealthy or never", r.fail_on);
+    if (r.seeds > 100000 || r.batch > 1000000) return cli_usage(c, "--seeds and --batch: too many");
+    cli_inputs in = {0};
+    fanin_signal_options o = {.batch = (int64_t)r.batch,
+                              .seeds = (int)r.seeds,
+                              .lr = r.lr,
+                              .loss = r.loss,
+                              .progress = cli_progress(c)};
+    int code = set_thresholds(c, &r.thresholds, &o.thresholds);
+    if (!code)
+        code = cli_open_inputs(c, c->args[0], r.weights, r.data, &r.inputs, r.init.seed, &in);
+    if (!code) {
+        o.data = in.data;
+        o.weights = in.weights;
+        o.inputs = in.arrays;
+        if (!r.batch && in.arrays) o.batch = cli_input_rows(&in);
+        code = measure(c, &r, in.graph, &o);
+    }
+    cli_close_inputs(&in);
+    cli_list_fini(&r.inputs);
+    cli_list_fini(&r.thresholds);
+    cli_list_fini(&r.init.rules);
+    return code;
+}

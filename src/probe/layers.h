@@ -1,0 +1,25 @@
+/* layers.h - which nodes of a graph are its weighted layers, and what surrounds each. */
+#ifndef FANIN_SRC_PROBE_LAYERS_H
+#define FANIN_SRC_PROBE_LAYERS_H
+
+#include "base/base.h"
+#include "fanin/activation.h"
+#include "fanin/graph.h"
+
+/* Values by index in the graph, -1: none. */
+typedef struct fanin__layer {
+    int node;
+    int weight; /* the initialiser */
+    int output; /* s: bias included */
+    int act_node, act_input,
+        act_output;       /* the activation that follows, past norms and residual adds */
+    bool rows_are_inputs; /* stored (in, out): units are columns */
+    char act_text[64];
+    fanin_activation *act; /* NULL: none, or not known */
+} fanin__layer;
+
+fanin_status fanin__layers_find(const fanin_graph *graph, fanin__layer **layers, int *count,
+                                fanin_err *err);
+void fanin__layers_free(fanin__layer *layers, int count);
+
+#endif

@@ -1,0 +1,324 @@
+/* chart.c - line charts and ridges as SVG inside a page. The table under a chart holds every number that
+ * the chart shows; the script reads it for hover. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/page.h"
+
+enum { WIDTH = 640, HEIGHT = 330, LEFT = 74, RIGHT = 14, TOP = 10, BOTTOM = 46, TICKS_MAX = 16 };
+
+typedef struct axis {
+    double low, high; /* in log10 where log */
+    bool log;
+    double from, to; /* pixels */
+    double ticks[TICKS_MAX];
+    int tick_count;
+} axis;
+
+static double position(const axis *a, double v) {
+    double t = a->log ? log10(v) : v;
+    double share = a->high > a->low ? (t - a->low) / (a->high - a->low) : 0.5;
+    return a->from + (a->to - a->from) * share;
+}
+
+static bool drawable(const axis *a, double v) { return isfinite(v) && (!a->log || v > 0); }
+
+static void widen(axis *a, const double *v, size_t n) {
+    for (size_t i = 0; v && i < n; i++) {
+        if (!drawable(a, v[i])) continue;
+        double t = a->log ? log10(v[i]) : v[i];
+        a->low = fmin(a->low, t);
+        a->high = fmax(a->high, t);
+    }
+}
+
+/* Steps of 1, 2, 5 times a power of ten, about `want` of them. */
+static void linear_ticks(axis *a, int want, bool snug) {
+    double span = a->high - a->low;
+    if (!(span > 0))
+        span = fabs(a->low) > 0 ? fabs(a->low) * 0.2 : 1, a->low -= span / 2, a->high += span / 2;
+    double raw = span / want, ten = pow(10, floor(log10(raw))), step = ten;
+    if (raw > 5 * ten)
+        step = 10 * ten;
+    else if (raw > 2 * ten)
+        step = 5 * ten;
+    else if (raw > ten)
+        step = 2 * ten;
+    if (!snug) {
+        a->low = floor(a->low / step + 1e-9) * step;
+        a->high = ceil(a->high / step - 1e-9) * step;
+    }
+    for (double v = ceil(a->low / step - 1e-9) * step;
+         v <= a->high + step * 1e-9 && a->tick_count < TICKS_MAX; v += step)
+        a->ticks[a->tick_count++] = fabs(v) < step * 1e-6 ? 0 : v;
+}
+
+static void log_ticks(axis *a) {
+    a->low = floor(a->low + 1e-9);
+    a->high = ceil(a->high - 1e-9);
+    if (a->high <= a->low) a->high = a->low + 1;
+    double step = ceil((a->high - a->low) / 7);
+    for (double t = a->low; t <= a->high + 1e-9 && a->tick_count < TICKS_MAX; t += step)
+        a->ticks[a->tick_count++] = pow(10, t);
+}
+
+static void finish_axis(axis *a, int want, bool snug) {
+    if (!(a->high >= a->low)) a->low = 0, a->high = 1;
+    if (a->log)
+        log_ticks(a);
+    else
+        linear_ticks(a, want, snug);
+}
+
+static void tick_text(const axis *a, double v, char buf[32]) {
+    if (a->log && (v >= 1e5 || v < 1e-3))
+        snprintf(buf, 32, "1e%d", (int)lround(log10(v)));
+    else if (fabs(v) >= 1e4 && fabs(v) < 1e6 && fmod(v, 1000) == 0)
+        snprintf(buf, 32, "%gk", v / 1000);
+    else
+        snprintf(buf, 32, "%.4g", v);
+}
+
+static void draw_y(fanin__text *t, const axis *y, const char *label) {
+    char text[32];
+    for (int i = 0; i < y->tick_count; i++) {
+        double at = position(y, y->ticks[i]);
+        tick_text(y, y->ticks[i], text);
+        fanin__text_printf(t,
+                           "<line class=g x1=%d x2=%d y1=%.1f y2=%.1f />"
+                           "<text x=%d y=%.1f text-anchor=end>%s</text>\n",
+                           LEFT, WIDTH - RIGHT, at, at, LEFT - 7, at + 4.5, text);
+    }
+    fanin__text_printf(t, "<text transform=\"translate(12 %d) rotate(-90)\" text-anchor=middle>",
+                       (TOP + HEIGHT - BOTTOM) / 2);
+    fanin__html_escape(t, label ? label : "");
+    fanin__text_puts(t, "</text>\n");
+}
+
+static void draw_x(fanin__text *t, const axis *x, const fanin_chart *c) {
+    char text[32];
+    int base = HEIGHT - BOTTOM;
+    fanin__text_printf(t, "<line class=axis x1=%d x2=%d y1=%d y2=%d />\n", LEFT, WIDTH - RIGHT,
+                       base, base);
+    size_t skip = c->x_names ? c->x_name_count / 9 + 1 : 1;
+    if (c->x_names) {
+        for (size_t i = 0; i < c->x_name_count; i += skip) {
+            char name[16];
+            snprintf(name, sizeof name, strlen(c->x_names[i]) > 10 ? "%.9s…" : "%s", c->x_names[i]);
+            fanin__text_printf(t, "<text x=%.1f y=%d text-anchor=middle>", position(x, (double)i),
+                               base + 18);
+            fanin__html_escape(t, name);
+            fanin__text_puts(t, "</text>\n");
+        }
+    } else {
+        for (int i = 0; i < x->tick_count; i++) {
+            tick_text(x, x->ticks[i], text);
+            fanin__text_printf(t, "<text x=%.1f y=%d text-anchor=middle>%s</text>\n",
+                               position(x, x->ticks[i]), base + 18, text);
+        }
+    }
+    fanin__text_printf(t, "<text x=%d y=%d text-anchor=middle>", (LEFT + WIDTH - RIGHT) / 2,
+                       HEIGHT - 6);
+    fanin__html_escape(t, c->x_label ? c->x_label : "");
+    fanin__text_puts(t, "</text>\n");
+}
+
+static void draw_series(fanin__text *t, const fanin_series *s, size_t index, const axis *x,
+                        const axis *y) {
+    size_t color = index % FANIN__PALETTE;
+    if (s->low && s->high) {
+        fanin__text_printf(t, "<polygon class=\"b c%zu\" points=\"", color);
+        for (size_t i = 0; i < s->n; i++)
+            if (drawable(y, s->high[i]))
+                fanin__text_printf(t, "%.1f,%.1f ", position(x, s->x[i]), position(y, s->high[i]));
+        for (size_t i = s->n; i-- > 0;)
+            if (drawable(y, s->low[i]))
+                fanin__text_printf(t, "%.1f,%.1f ", position(x, s->x[i]), position(y, s->low[i]));
+        fanin__text_puts(t, "\"/>\n");
+    }
+    fanin__text_printf(t, "<path class=\"s c%zu%s\" style=fill:none d=\"", color,
+                       s->dashed ? " d" : "");
+    bool pen = false;
+    for (size_t i = 0; i < s->n; i++) {
+        bool here = drawable(x, s->x[i]) && drawable(y, s->y[i]);
+        if (here)
+            fanin__text_printf(t, "%c%.1f %.1f", pen ? 'L' : 'M', position(x, s->x[i]),
+                               position(y, s->y[i]));
+        pen = here;
+    }
+    fanin__text_puts(t, "\"/>\n");
+    for (size_t i = 0; i < s->n && (s->dots || s->n == 1); i++)
+        if (drawable(x, s->x[i]) && drawable(y, s->y[i]))
+            fanin__text_printf(t, "<circle class=c%zu r=3.5 cx=%.1f cy=%.1f />\n", color,
+                               position(x, s->x[i]), position(y, s->y[i]));
+}
+
+/* ---- the table under a chart -------------------------------------------------------------------- */
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* All x of all series, ascending, each once. */
+static double *all_x(const fanin_chart *c, size_t *count) {
+    size_t n = 0;
+    for (size_t s = 0; s < c->series_count; s++) n += c->series[s].n;
+    double *x = fanin_calloc(n + 1, sizeof *x);
+    if (!x) return NULL;
+    n = 0;
+    for (size_t s = 0; s < c->series_count; s++)
+        for (size_t i = 0; i < c->series[s].n; i++) x[n++] = c->series[s].x[i];
+    qsort(x, n, sizeof *x, compare_doubles);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || x[i] != x[kept - 1]) x[kept++] = x[i];
+    *count = kept;
+    return x;
+}
+
+static double value_at(const fanin_series *s, double x) {
+    for (size_t i = 0; i < s->n; i++)
+        if (s->x[i] == x) return s->y[i];
+    return NAN;
+}
+
+static void draw_table(fanin__text *t, const fanin_chart *c, const double *xs, size_t count) {
+    char text[32];
+    fanin__text_puts(
+        t, "<details><summary>Table</summary><div class=scroll tabindex=0><table><thead><tr><th>");
+    fanin__html_escape(t, c->x_label ? c->x_label : "x");
+    fanin__text_puts(t, "</th>");
+    for (size_t s = 0; s < c->series_count; s++) {
+        fanin__text_puts(t, "<th class=n>");
+        fanin__html_escape(t, c->series[s].name);
+        fanin__text_puts(t, "</th>");
+    }
+    fanin__text_puts(t, "</tr></thead><tbody>\n");
+    for (size_t i = 0; i < count; i++) {
+        size_t name = xs[i] >= 0 ? (size_t)xs[i] : 0;
+        fanin__text_puts(t, "<tr><td>");
+        fanin__html_escape(t, c->x_names && name < c->x_name_count
+                                  ? c->x_names[name]
+                                  : fanin__figure_text(xs[i], text));
+        fanin__text_puts(t, "</td>");
+        for (size_t s = 0; s < c->series_count; s++)
+            fanin__text_printf(t, "<td class=n>%s</td>",
+                               fanin__figure_text(value_at(&c->series[s], xs[i]), text));
+        fanin__text_puts(t, "</tr>\n");
+    }
+    fanin__text_puts(t, "</tbody></table></div></details>\n");
+}
+
+static void open_figure(fanin__text *t, const char *class, const char *title, const char *caption) {
+    fanin__text_printf(t, "<figure class=%s><figcaption><b>", class);
+    fanin__html_escape(t, title ? title : "");
+    fanin__text_puts(t, "</b>");
+    fanin__html_escape(t, caption ? caption : "");
+    fanin__text_puts(t, "</figcaption>\n");
+}
+
+void fanin_page_chart(fanin_page *p, const fanin_chart *c) {
+    fanin__text *t = &p->body;
+    axis x = {INFINITY, -INFINITY, c->x_log, LEFT + 8, WIDTH - RIGHT - 8, {0}, 0};
+    axis y = {INFINITY, -INFINITY, c->y_log, HEIGHT - BOTTOM, TOP, {0}, 0};
+    for (size_t s = 0; s < c->series_count; s++) {
+        widen(&x, c->series[s].x, c->series[s].n);
+        widen(&y, c->series[s].y, c->series[s].n);
+        widen(&y, c->series[s].low, c->series[s].n);
+        widen(&y, c->series[s].high, c->series[s].n);
+    }
+    if (c->y_low != 0 || c->y_high != 0) {
+        y.low = c->y_log ? log10(c->y_low) : c->y_low;
+        y.high = c->y_log ? log10(c->y_high) : c->y_high;
+    }
+    finish_axis(&x, 6, true);
+    finish_axis(&y, 5, false);
+    size_t count = 0;
+    double *xs = all_x(c, &count);
+    if (!xs) {
+        t->failed = true;
+        return;
+    }
+    fanin__page_open_grid(p);
+    open_figure(t, "chart", c->title, c->caption);
+    fanin__text_printf(t, "<svg viewBox=\"0 0 %d %d\" tabindex=0 role=img aria-label=\"", WIDTH,
+                       HEIGHT);
+    fanin__html_escape(t, c->title ? c->title : "");
+    fanin__text_puts(t, "\" data-x=\"");
+    for (size_t i = 0; i < count; i++)
+        fanin__text_printf(t, "%s%.1f", i ? " " : "", position(&x, xs[i]));
+    fanin__text_puts(t, "\">\n");
+    draw_y(t, &y, c->y_label);
+    draw_x(t, &x, c);
+    for (size_t s = 0; s < c->series_count; s++) draw_series(t, &c->series[s], s, &x, &y);
+    fanin__text_printf(t, "<line class=cross y1=%d y2=%d />\n</svg>\n<ul class=legend>", TOP,
+                       HEIGHT - BOTTOM);
+    for (size_t s = 0; s < c->series_count; s++) {
+        fanin__text_printf(t, "<li%s><i class=c%zu></i>", c->series[s].dashed ? " class=d" : "",
+                           s % FANIN__PALETTE);
+        fanin__html_escape(t, c->series[s].name);
+        fanin__text_puts(t, "</li>");
+    }
+    fanin__text_puts(t, "</ul>\n");
+    draw_table(t, c, xs, count);
+    fanin__text_puts(t, "</figure>\n");
+    fanin_free(xs);
+}
+
+/* ---- ridges -------------------------------------------------------------------------------------- */
+
+static void draw_ridge(fanin__text *t, const fanin_ridges *r, size_t row, double base,
+                       double height, double scale, const axis *x) {
+    const double *share = r->shares + row * r->bins;
+    fanin__text_printf(t, "<path class=c0 style=\"fill-opacity:.28\" d=\"M%.1f %.1f",
+                       position(x, r->low), base);
+    for (size_t b = 0; b < r->bins; b++) {
+        double left = r->low + (r->high - r->low) * (double)b / (double)r->bins;
+        double right = r->low + (r->high - r->low) * (double)(b + 1) / (double)r->bins;
+        double top = base - (isfinite(share[b]) ? share[b] * scale * height : 0);
+        fanin__text_printf(t, "L%.1f %.1fL%.1f %.1f", position(x, left), top, position(x, right),
+                           top);
+    }
+    fanin__text_printf(t, "L%.1f %.1fZ\"><title>", position(x, r->high), base);
+    fanin__html_escape(t, r->row_names[row]);
+    fanin__text_puts(t, "</title></path>\n<text text-anchor=end ");
+    fanin__text_printf(t, "x=%d y=%.1f>", LEFT + 40, base - 3);
+    char name[24];
+    snprintf(name, sizeof name, strlen(r->row_names[row]) > 13 ? "%.12s…" : "%s",
+             r->row_names[row]);
+    fanin__html_escape(t, name);
+    fanin__text_puts(t, "</text>\n");
+}
+
+void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
+    fanin__text *t = &p->body;
+    axis x = {r->low, r->high, false, LEFT + 48, WIDTH - RIGHT, {0}, 0};
+    finish_axis(&x, 6, true);
+    double room = HEIGHT - TOP - BOTTOM, height = room / (double)(r->rows ? r->rows : 1);
+    fanin__page_open_grid(p);
+    open_figure(t, "ridges", r->title, r->caption);
+    fanin__text_printf(t, "<svg viewBox=\"0 0 %d %d\" role=img aria-label=\"", WIDTH, HEIGHT);
+    fanin__html_escape(t, r->title ? r->title : "");
+    fanin__text_puts(t, "\">\n");
+    for (size_t row = 0; row < r->rows; row++) {
+        double top = 0;
+        for (size_t b = 0; b < r->bins; b++) top = fmax(top, r->shares[row * r->bins + b]);
+        double base = TOP + height * (double)(row + 1);
+        fanin__text_printf(t, "<line class=g x1=%d x2=%d y1=%.1f y2=%.1f />\n", LEFT + 48,
+                           WIDTH - RIGHT, base, base);
+        draw_ridge(t, r, row, base, height * 0.92, top > 0 ? 1 / top : 0, &x);
+    }
+    char text[32];
+    for (int i = 0; i < x.tick_count; i++) {
+        tick_text(&x, x.ticks[i], text);
+        fanin__text_printf(t, "<text x=%.1f y=%d text-anchor=middle>%s</text>\n",
+                           position(&x, x.ticks[i]), HEIGHT - BOTTOM + 18, text);
+    }
+    fanin__text_printf(t, "<text x=%d y=%d text-anchor=middle>", (LEFT + 48 + WIDTH - RIGHT) / 2,
+                       HEIGHT - 6);
+    fanin__html_escape(t, r->x_label ? r->x_label : "");
+    fanin__text_puts(t, "</text>\n</svg></figure>\n");
+}

@@ -1,0 +1,138 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/page.h"
+
+void fanin__html_escape(fanin__text *t, const char *s) {
+    for (; *s; s++) {
+        switch (*s) {
+        case '&': fanin__text_puts(t, "&amp;"); break;
+        case '<': fanin__text_puts(t, "&lt;"); break;
+        case '>': fanin__text_puts(t, "&gt;"); break;
+        case '"': fanin__text_puts(t, "&quot;"); break;
+        case '\'': fanin__text_puts(t, "&#39;"); break;
+        default: fanin__text_append(t, s, 1);
+        }
+    }
+}
+
+const char *fanin__figure_text(double v, char buf[32]) {
+    if (isnan(v))
+        snprintf(buf, 32, "–");
+    else
+        snprintf(buf, 32, "%.4g", v);
+    return buf;
+}
+
+fanin_status fanin_page_create(const char *title, const char *subtitle, fanin_page **out) {
+    *out = NULL;
+    fanin_page *p = fanin_calloc(1, sizeof *p);
+    if (!p) return FANIN_NOMEM;
+    p->title = fanin__strdup(title);
+    p->subtitle = fanin__strdup(subtitle ? subtitle : "");
+    if (!p->title || !p->subtitle) {
+        fanin_page_destroy(p);
+        return FANIN_NOMEM;
+    }
+    *out = p;
+    return FANIN_OK;
+}
+
+void fanin_page_destroy(fanin_page *p) {
+    if (!p) return;
+    fanin__text_fini(&p->body);
+    fanin_free(p->title);
+    fanin_free(p->subtitle);
+    fanin_free(p);
+}
+
+void fanin__page_open_grid(fanin_page *p) {
+    if (!p->in_grid) fanin__text_puts(&p->body, "<div class=grid>\n");
+    p->in_grid = true;
+}
+
+static void close_grid(fanin_page *p) {
+    if (p->in_grid) fanin__text_puts(&p->body, "</div>\n");
+    p->in_grid = false;
+}
+
+static void element(fanin_page *p, const char *tag, const char *text) {
+    close_grid(p);
+    fanin__text_printf(&p->body, "<%s>", tag);
+    fanin__html_escape(&p->body, text);
+    fanin__text_printf(&p->body, "</%s>\n", tag);
+}
+
+void fanin_page_heading(fanin_page *p, const char *text) { element(p, "h2", text); }
+
+void fanin_page_paragraph(fanin_page *p, const char *text) { element(p, "p", text); }
+
+void fanin_page_link(fanin_page *p, const char *href, const char *text) {
+    close_grid(p);
+    fanin__text_puts(&p->body, "<p><a href=\"");
+    fanin__html_escape(&p->body, href);
+    fanin__text_puts(&p->body, "\">");
+    fanin__html_escape(&p->body, text);
+    fanin__text_puts(&p->body, "</a></p>\n");
+}
+
+static bool numeric(const char *cell) {
+    const char *end;
+    fanin__parse_double(cell, &end);
+    return end != cell || cell[0] == '\0' || !strcmp(cell, "–");
+}
+
+static bool numeric_column(size_t columns, size_t rows, const char *const *cells, size_t c) {
+    for (size_t r = 1; r <= rows; r++)
+        if (!numeric(cells[r * columns + c])) return false;
+    return rows > 0;
+}
+
+void fanin_page_table(fanin_page *p, const char *title, size_t columns, size_t rows,
+                      const char *const *cells) {
+    fanin__text *t = &p->body;
+    close_grid(p);
+    fanin__text_puts(t, "<div class=scroll tabindex=0><table><caption>");
+    fanin__html_escape(t, title);
+    fanin__text_puts(t, "</caption>\n");
+    for (size_t r = 0; r <= rows; r++) {
+        fanin__text_puts(t, r == 0 ? "<thead><tr>" : "<tr>");
+        for (size_t c = 0; c < columns; c++) {
+            const char *cell = cells[r * columns + c];
+            const char *tag = r == 0 ? "th" : "td";
+            fanin__text_printf(t, "<%s%s>", tag,
+                               numeric_column(columns, rows, cells, c) ? " class=n" : "");
+            fanin__html_escape(t, cell ? cell : "");
+            fanin__text_printf(t, "</%s>", tag);
+        }
+        fanin__text_puts(t, r == 0 ? "</tr></thead>\n<tbody>" : "</tr>\n");
+    }
+    fanin__text_puts(t, "</tbody></table></div>\n");
+}
+
+fanin_status fanin_page_save(fanin_page *p, const char *path, fanin_err *err) {
+    close_grid(p);
+    fanin__text t = {0};
+    fanin__text_puts(
+        &t, "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n"
+            "<meta name=viewport content=\"width=device-width,initial-scale=1\">\n"
+            "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src "
+            "'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n<title>");
+    fanin__html_escape(&t, p->title);
+    fanin__text_printf(&t, "</title>\n<style>%s</style>\n<body>\n<main>\n<h1>", fanin__page_style);
+    fanin__html_escape(&t, p->title);
+    fanin__text_puts(&t, "</h1>\n<p class=lead>");
+    fanin__html_escape(&t, p->subtitle);
+    fanin__text_puts(&t, "</p>\n");
+    fanin__text_append(&t, p->body.data ? p->body.data : "", p->body.length);
+    fanin__text_printf(
+        &t,
+        "<footer>fanin %s</footer>\n</main>\n<div id=tip role=status></div>\n<script>%s</script>\n",
+        fanin_version(), fanin__page_script);
+    fanin_status status = t.failed || p->body.failed
+                              ? fanin_err_set(err, FANIN_NOMEM, "%s: no memory for the page", path)
+                              : fanin__file_write(path, t.data, t.length, err);
+    fanin__text_fini(&t);
+    return status;
+}

@@ -1,0 +1,24 @@
+# --help of every verb: exit 0, an example, lines of 80 columns at most; and each example runs.
+. "$FANIN_SOURCE_DIR/tests/cli/lib.sh"
+exits 2 no_verb "$FANIN"
+exits 2 unknown_verb "$FANIN" nonsense
+check version "$FANIN" --version
+verbs=$("$FANIN" --verbs)
+# What the examples stand on.
+"$FANIN" init mlp:8-4x2-3 --scheme he --seed 1 -o a.safetensors
+"$FANIN" init mlp:8-4x2-3 --scheme he --seed 1 -o b.safetensors
+"$FANIN" init mlp:784-16x2-10 --scheme he -o w.safetensors
+"$FANIN" init mlp:784-16x2-10 --scheme he -o mlp.onnx
+"$FANIN" init mlp:784-16x2-10 --scheme he -o weights.safetensors
+"$FANIN" data make teacher:in=784,out=10 --samples 4 -o x.npy,unused.npy
+"$FANIN" data make xor:bits=2 --samples 4 -o unused.npy,t.npy
+for verb in $verbs; do
+  exits 0 help_$verb "$FANIN" "$verb" --help
+  cp .out help.txt
+  check example_of_$verb grep -q '^example:' help.txt
+  check width_of_$verb awk 'length($0) > 100 { exit 1 }' help.txt
+  example=$(awk 'found { print; exit } /^example:/ { found = 1 }' help.txt)
+  check run_example_of_$verb sh -c "PATH=$(dirname "$FANIN"):\$PATH; $example"
+  exits 2 bad_option_of_$verb "$FANIN" "$verb" --no-such-option
+done
+finish

@@ -297,18 +297,21 @@ int fanin__lower_ints(fanin__lowering *l, const char *attr, int i, int64_t *valu
     return count;
 }
 
+bool fanin__lower_known(fanin__lowering *l, int i, double *value) {
+    int id = fanin__lower_has(l, i) ? fanin__lower_in(l, i) : -1;
+    if (id < 0) return false;
+    if (fanin__const_value(l->ir, id, value)) return true;
+    const fanin_value *v = &l->graph->values[l->node->inputs[i]];
+    return v->data && fanin_dtype_is_float(v->dtype) && v->size == fanin_dtype_size(v->dtype) &&
+           fanin_convert_to_f64(v->data, v->dtype, 1, value) == FANIN_OK;
+}
+
 double fanin__lower_number(fanin__lowering *l, const char *attr, int i, double otherwise) {
     const fanin_attr *a = attr ? fanin_node_attr(l->node, attr) : NULL;
+    double value;
     if (a) return a->type == FANIN_ATTR_INT ? (double)a->i : a->f;
     if (i < 0 || !fanin__lower_has(l, i)) return otherwise;
-    double value;
-    int id = fanin__lower_in(l, i);
-    if (id >= 0 && fanin__const_value(l->ir, id, &value)) return value;
-    const fanin_value *v = &l->graph->values[l->node->inputs[i]]; /* an initialiser with a value */
-    if (id >= 0 && v->data && fanin_dtype_is_float(v->dtype) &&
-        v->size == fanin_dtype_size(v->dtype) &&
-        fanin_convert_to_f64(v->data, v->dtype, 1, &value) == FANIN_OK)
-        return value;
+    if (fanin__lower_known(l, i, &value)) return value;
     fanin__ir_fail(l->ir, FANIN_UNSUPPORTED, "input %d has to be one constant number", i);
     return otherwise;
 }

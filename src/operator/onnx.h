@@ -51,6 +51,8 @@ const char *fanin__lower_string(const fanin__lowering *l, const char *attr, cons
 int fanin__lower_ints(fanin__lowering *l, const char *attr, int i, int64_t *values, int max);
 /* One number that must be known now: attribute, else constant input, else `otherwise`. */
 double fanin__lower_number(fanin__lowering *l, const char *attr, int i, double otherwise);
+/* Is input i one number that is known now: a constant, or an initialiser's payload? */
+bool fanin__lower_known(fanin__lowering *l, int i, double *value);
 /* Bit mask of axes, all of them where none are given. */
 unsigned fanin__lower_axes(fanin__lowering *l, const char *attr, int i, int rank);
 int fanin__lower_fail(fanin__lowering *l, const char *what); /* UNSUPPORTED */

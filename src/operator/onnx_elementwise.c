@@ -179,7 +179,7 @@ void fanin__lower_pow(fanin__lowering *l, int arg) {
     if (x < 0 || e < 0) return;
     fanin_dtype type = ir->nodes[x].dtype;
     double power;
-    if (type == ir->dtype && fanin__const_value(ir, e, &power)) {
+    if (type == ir->dtype && fanin__lower_known(l, 1, &power)) {
         int y = power == 2     ? fanin__emit_apply(ir, FANIN__FN_SQUARE, x)
                 : power == 1   ? x
                 : power == 0.5 ? fanin__emit_apply(ir, FANIN__FN_SQRT, x)

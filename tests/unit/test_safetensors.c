@@ -199,13 +199,16 @@ TEST(shards_are_filled_in_order_and_found_again) {
     fanin_err err = {0};
     char folder[4096];
     snprintf(folder, sizeof folder, "%s", test_tmp("shards"));
-    fanin_writer_options o = {.max_shard = 64};
+    fanin_writer_options o = {.metadata = (const char *[]){"seed", "1", NULL}, .max_shard = 64};
     assert_ok_err(fanin_weights_save(folder, arrays, 5, &o, &err), err);
     fanin_weights *w;
     assert_ok_err(fanin_weights_open(folder, &w, &err), err);
     assert_int_equal(fanin_weights_count(w), 5);
     assert_memory_equal(fanin_weights_find(w, "a")->data, values + 1, 32);
     assert_string_equal(fanin_weights_at(w, 0)->name, "a"); /* sorted in the first file */
+    assert_string_equal(fanin_weights_metadata(w, 0, NULL),
+                        "seed"); /* said by each file, kept once */
+    assert_null(fanin_weights_metadata(w, 1, NULL));
     fanin_weights_close(w);
     char index[4200];
     snprintf(index, sizeof index, "%s/model.safetensors.index.json", folder);

@@ -189,16 +189,29 @@ static void note(fanin_plan *p, const char *text) {
     fanin__text_puts(&p->notes, text);
 }
 
+/* A framework's stream is recorded with all its keys: "torch:flavour=avx2,version=2.13". */
+static fanin_status read_stream(job *j, const char *text) {
+    fanin_plan *p = j->plan;
+    char spelled[128];
+    if (fanin__strcasecmp(text, "fanin") != 0) {
+        fanin_compat_stream *s = fanin_calloc(1, sizeof *s);
+        if (!s) return no_memory(j);
+        fanin_status status = fanin_compat_open(s, text, p->seed, j->err);
+        if (status == FANIN_OK) fanin_compat_text(s, spelled, sizeof spelled);
+        fanin_free(s);
+        if (status != FANIN_OK) return status;
+        text = spelled;
+        p->compat = true;
+    }
+    p->stream = fanin__strdup(text);
+    return p->stream ? FANIN_OK : no_memory(j);
+}
+
 static fanin_status read_options(job *j, const fanin_init_options *o) {
     fanin_plan *p = j->plan;
     const char *stream = o->stream ? o->stream : "fanin";
     p->seed = o->seed;
-    p->stream = fanin__strdup(stream);
-    if (!p->stream) return no_memory(j);
-    if (fanin__strcasecmp(stream, "fanin") != 0)
-        return fanin_err_set(j->err, FANIN_UNSUPPORTED,
-                             "the stream '%.60s' cannot fill whole models yet; 'fanin' can",
-                             stream);
+    FANIN_TRY(read_stream(j, stream));
     if (o->fans && fanin__strcasecmp(o->fans, "torch") == 0)
         j->torch_fans = true;
     else if (o->fans && fanin__strcasecmp(o->fans, "operator") != 0)
@@ -247,6 +260,7 @@ fanin_status fanin_plan_create(const fanin_graph *graph, const fanin_init_option
     job j = {.err = err, .plan = fanin_calloc(1, sizeof(fanin_plan))};
     if (!j.plan) return fanin_err_set(err, FANIN_NOMEM, "no memory for a plan");
     j.plan->graph = graph;
+    pthread_mutex_init(&j.plan->lock, NULL);
     fanin_status status = build(&j, graph, options ? options : &none);
     fanin_free(j.winner);
     fanin_free(j.matched);
@@ -262,6 +276,8 @@ void fanin_plan_destroy(fanin_plan *p) {
     if (!p) return;
     for (int i = 0; p->texts && i < 2 * p->count; i++) fanin_free(p->texts[i]);
     fanin_free(p->texts);
+    fanin__plan_forget(p);
+    pthread_mutex_destroy(&p->lock);
     fanin_free(p->rows);
     fanin_tensors_destroy(p->tensors);
     fanin__scheme_fini(&p->scheme);
@@ -318,5 +334,6 @@ fanin_status fanin_plan_fill(const fanin_plan *plan, int i, uint64_t first, size
         return fanin_err_set(err, FANIN_ARG, "'%.200s': elements %llu to %llu of %zu",
                              r->tensor.name, (unsigned long long)first,
                              (unsigned long long)(first + n), count);
+    if (plan->compat) return fanin__plan_fill_compat(plan, i, first, n, dtype, out, err);
     return fanin_rule_fill(&r->rule, &r->tensor, plan->seed, first, n, dtype, out, err);
 }

@@ -2,6 +2,9 @@
 #ifndef FANIN_SCHEME_PLAN_H
 #define FANIN_SCHEME_PLAN_H
 
+#include <pthread.h>
+
+#include "fanin/compat.h"
 #include "scheme/scheme.h"
 
 struct fanin_plan {
@@ -15,6 +18,14 @@ struct fanin_plan {
     char *stream;
     fanin__text notes;
     char hash[17];
+    bool compat;          /* a framework's stream: serial, drawn whole at the first fill */
+    pthread_mutex_t lock; /* guards `drawn` */
+    void **drawn;         /* by row, in the row's dtype; NULL: not yet */
 };
+
+/* ---- compat.c ---- */
+fanin_status fanin__plan_fill_compat(const fanin_plan *plan, int i, uint64_t first, size_t n,
+                                     fanin_dtype dtype, void *out, fanin_err *err);
+void fanin__plan_forget(fanin_plan *plan);
 
 #endif

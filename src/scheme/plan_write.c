@@ -109,11 +109,12 @@ static fanin_status write_weights(writer *w) {
     char seed[32];
     const fanin_plan *p = w->plan;
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)p->seed);
-    const char *metadata[] = {"format",      "pt",      "fanin_version",  fanin_version(),
-                              "stream",      p->stream, "stream_version", "1",
-                              "seed",        seed,      "scheme",         p->scheme.name,
-                              "scheme_hash", p->hash,   "part",           NULL,
-                              NULL};
+    const char *metadata[] = {
+        "format",      "pt",      "fanin_version",  fanin_version(),
+        "stream",      p->stream, "stream_version", p->compat ? p->stream : "1",
+        "seed",        seed,      "scheme",         p->scheme.name,
+        "scheme_hash", p->hash,   "part",           NULL,
+        NULL};
     char part[48];
     if (w->o.parts > 1) {
         snprintf(part, sizeof part, "%lld/%lld", (long long)w->o.part, (long long)w->o.parts);

@@ -18,6 +18,9 @@
 #define LLVMFuzzerTestOneInput fuzz_npy
 #define sink                   sink_npy
 #include "../../fuzz/fuzz_npy.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_scheme
+#include "../../fuzz/fuzz_scheme.c"
 
 #include "testing.h"
 
@@ -57,3 +60,4 @@ static void replay(const char *name, int (*target)(const uint8_t *, size_t)) {
 TEST(onnx) { replay("onnx", fuzz_onnx); }
 TEST(safetensors) { replay("safetensors", fuzz_safetensors); }
 TEST(npy) { replay("npy", fuzz_npy); }
+TEST(scheme) { replay("scheme", fuzz_scheme); }

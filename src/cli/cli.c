@@ -1,5 +1,7 @@
 #include "cli.h"
 
+#include <fanin/compute.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -93,6 +95,7 @@ static bool apply_common(cli *c) {
         fanin_threads_set((unsigned)n);
         setenv("OMP_NUM_THREADS", threads_text, 1);
     }
+    fanin_compute_use_openmp(); /* one pool of threads in the process */
     if (color_text) {
         if (!strcmp(color_text, "always"))
             c->color = CLI_COLOR_ALWAYS;

@@ -48,6 +48,13 @@ static void inject_faults(void) {
     fanin_allocator_set(&(fanin_allocator){faulty_resize, faulty_release, NULL});
 }
 
+/* Threads shall wait without burning the processor. The OpenMP runtime reads that when it is loaded, which
+ * was before main: so it is set, and the program starts itself again, once. */
+static void wait_passively(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
+    execv("/proc/self/exe", argv); /* on failure the threads spin, no more */
+}
+
 static void print_help(FILE *f) {
     fprintf(
         f,
@@ -68,8 +75,7 @@ static const cli_verb *find_verb(const char *name) {
 }
 
 int main(int argc, char **argv) {
-    /* Threads that wait without burning the processor; must stand before OpenMP starts. */
-    setenv("OMP_WAIT_POLICY", "passive", 0);
+    wait_passively(argv);
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -9,15 +9,26 @@
 
 #include "random/random.h"
 
-/* sum over n = 2 ... 11 of x^n P_n(c0) / n!; the odd and even rows are polynomials in c0^2. */
+/* P_n(c0) / n! by Horner's rule in s = c0^2; `n` is a constant, so that the loop is unrolled. */
+static inline __attribute__((always_inline)) double normal_term(int n, double c0, double s) {
+    const double *row = fanin__normal_taylor[n];
+    double p = row[(n - 1) / 2];
+    for (int j = (n - 1) / 2 - 1; j >= 0; j--) p = fma(p, s, row[j]);
+    return n & 1 ? p : p * c0;
+}
+
+/* x^2 times the sum over n = 2 ... 11 of x^(n-2) P_n(c0) / n!. */
 static inline double normal_series(double c0, double x) {
-    double s = c0 * c0, sum = 0;
-    for (int n = 11; n >= 2; n--) {
-        const double *row = fanin__normal_taylor[n];
-        double p = row[(n - 1) / 2];
-        for (int j = (n - 1) / 2 - 1; j >= 0; j--) p = fma(p, s, row[j]);
-        sum = fma(sum, x, n & 1 ? p : p * c0);
-    }
+    double s = c0 * c0, sum = normal_term(11, c0, s);
+    sum = fma(sum, x, normal_term(10, c0, s));
+    sum = fma(sum, x, normal_term(9, c0, s));
+    sum = fma(sum, x, normal_term(8, c0, s));
+    sum = fma(sum, x, normal_term(7, c0, s));
+    sum = fma(sum, x, normal_term(6, c0, s));
+    sum = fma(sum, x, normal_term(5, c0, s));
+    sum = fma(sum, x, normal_term(4, c0, s));
+    sum = fma(sum, x, normal_term(3, c0, s));
+    sum = fma(sum, x, normal_term(2, c0, s));
     return x * x * sum;
 }
 

@@ -53,8 +53,8 @@ void fanin__words(const fanin__random_kernels *kernels, const fanin_stream *s, u
     }
 }
 
-static bool streaming(const float *out, size_t n) {
-    return n * sizeof *out >= STREAM_BYTES && (uintptr_t)out % 64 == 0;
+static bool streaming(const void *out, size_t bytes) {
+    return bytes >= STREAM_BYTES && (uintptr_t)out % 64 == 0;
 }
 
 void fanin__fill_f32(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
@@ -69,7 +69,7 @@ void fanin__fill_f32(const fanin__random_kernels *kernels, const fanin_stream *s
                             : run_length(first, n) / kernels->step * kernels->step;
         if (length > 0) {
             fanin__run run = run_at(s, plane, first);
-            run.streaming = streaming(out, length);
+            run.streaming = streaming(out, length * sizeof *out);
             kernels->fill[plan->map](&run, plan, length, out);
         } else {
             uint32_t w[4];
@@ -105,27 +105,47 @@ static void convert(const fanin__random_kernels *kernels, const float *in, size_
         fanin_convert_from_f32(in, n, dtype, out);
 }
 
-static void fill_dtype(const fanin_stream *s, uint32_t plane, const fanin__plan *plan,
-                       uint64_t first, size_t n, fanin_dtype dtype, void *out) {
-    const fanin__random_kernels *kernels = fanin__random_best();
-    if (dtype == FANIN_F32) {
-        fanin__fill_f32(kernels, s, plane, plan, first, n, out);
-        return;
-    }
-    if (dtype == FANIN_F64) {
-        fill_f64(kernels, s, plane, plan, first, n, out);
-        return;
-    }
+/* What a kernel that writes bf16 itself can do from `first` on; returns how many elements. */
+static size_t fill_bf16(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
+                        const fanin__plan *plan, uint64_t first, size_t n, uint16_t *out) {
+    if (plan->map >= FANIN__MAP_COUNT || !kernels->fill_bf16[plan->map] || first % 4) return 0;
+    size_t length = run_length(first, n) / kernels->step * kernels->step;
+    if (length == 0) return 0;
+    fanin__run run = run_at(s, plane, first);
+    run.streaming = streaming(out, length * sizeof *out);
+    kernels->fill_bf16[plan->map](&run, plan, length, out);
+    return length;
+}
+
+static void fill_narrow(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
+                        const fanin__plan *plan, uint64_t first, size_t n, fanin_dtype dtype,
+                        unsigned char *out) {
     _Alignas(64) float chunk[CHUNK];
-    unsigned char *bytes = out;
-    size_t size = fanin_dtype_size(dtype), lead = (size_t)(first % 4);
-    for (size_t done = 0; done < n;) {
-        size_t count = CHUNK - (done == 0 ? lead : 0); /* later chunks start on a block */
-        if (count > n - done) count = n - done;
-        fanin__fill_f32(kernels, s, plane, plan, first + done, count, chunk);
-        convert(kernels, chunk, count, dtype, bytes + done * size);
-        done += count;
+    size_t size = fanin_dtype_size(dtype);
+    while (n > 0) {
+        size_t count = 0;
+        if (dtype == FANIN_BF16)
+            count = fill_bf16(kernels, s, plane, plan, first, n, (uint16_t *)(void *)out);
+        if (count == 0) {
+            count = first % 4 ? scalar_stretch(first, n) : n < CHUNK ? n : CHUNK;
+            fanin__fill_f32(kernels, s, plane, plan, first, count, chunk);
+            convert(kernels, chunk, count, dtype, out);
+        }
+        first += count;
+        n -= count;
+        out += count * size;
     }
+}
+
+void fanin__fill_dtype(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
+                       const fanin__plan *plan, uint64_t first, size_t n, fanin_dtype dtype,
+                       void *out) {
+    if (dtype == FANIN_F32)
+        fanin__fill_f32(kernels, s, plane, plan, first, n, out);
+    else if (dtype == FANIN_F64)
+        fill_f64(kernels, s, plane, plan, first, n, out);
+    else
+        fill_narrow(kernels, s, plane, plan, first, n, dtype, out);
 }
 
 fanin_status fanin_random_fill(const fanin_stream *s, uint32_t plane, const fanin_law *law,
@@ -133,7 +153,7 @@ fanin_status fanin_random_fill(const fanin_stream *s, uint32_t plane, const fani
     fanin__plan plan;
     if (!fanin_dtype_is_float(dtype)) return FANIN_ARG;
     FANIN_TRY(fanin__plan_make(law, &plan));
-    fill_dtype(s, plane, &plan, first, n, dtype, out);
+    fanin__fill_dtype(fanin__random_best(), s, plane, &plan, first, n, dtype, out);
     return FANIN_OK;
 }
 
@@ -148,8 +168,8 @@ typedef struct job {
 
 static void fill_range(void *arg, size_t begin, size_t end) {
     const job *j = arg;
-    fill_dtype(j->s, j->plane, j->plan, j->first + begin, end - begin, j->dtype,
-               j->out + begin * fanin_dtype_size(j->dtype));
+    fanin__fill_dtype(fanin__random_best(), j->s, j->plane, j->plan, j->first + begin, end - begin,
+                      j->dtype, j->out + begin * fanin_dtype_size(j->dtype));
 }
 
 fanin_status fanin_random_fill_parallel(const fanin_stream *s, uint32_t plane, const fanin_law *law,

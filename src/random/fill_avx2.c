@@ -16,7 +16,8 @@ typedef struct philox {
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE philox philox_start(const fanin__run *run) {
+/* `order`: that of the counter in the lanes. */
+INLINE philox philox_start(const fanin__run *run, __m256i order) {
     philox p;
     uint32_t k0 = run->key[0], k1 = run->key[1], high = (uint32_t)(run->block >> 32);
     for (int i = 0; i < 10; i++) {
@@ -28,8 +29,7 @@ INLINE philox philox_start(const fanin__run *run) {
     uint64_t first = UINT64_C(0xCD9E8D57) * run->plane;
     uint64_t c0 = (uint32_t)((first >> 32) ^ high ^ p.key0[0]);
     uint64_t second = UINT64_C(0xD2511F53) * c0;
-    p.counter = _mm256_add_epi64(_mm256_set1_epi64x((long long)(uint32_t)run->block),
-                                 _mm256_setr_epi64x(0, 2, 1, 3));
+    p.counter = _mm256_add_epi64(_mm256_set1_epi64x((long long)(uint32_t)run->block), order);
     p.a1 = _mm256_set1_epi64x((long long)(run->version ^ p.key1[0]));
     p.b1 = _mm256_set1_epi64x((long long)((uint32_t)first ^ p.key0[1]));
     p.b2 = _mm256_set1_epi64x((long long)((second >> 32) ^ p.key1[1]));
@@ -155,7 +155,7 @@ INLINE __m256 map_choice(__m256i w, const fanin__plan *plan) {
 }
 
 INLINE void fill(const fanin__run *run, const fanin__plan *plan, size_t n, float *out, map_fn map) {
-    philox p = philox_start(run);
+    philox p = philox_start(run, _mm256_setr_epi64x(0, 2, 1, 3));
     const fanin__plan local = *plan;
     if (run->streaming) {
         for (size_t i = 0; i < n; i += STEP) {
@@ -188,7 +188,7 @@ FILL(choice)
 #undef FILL
 
 static void words(const fanin__run *run, size_t n, uint32_t *out) {
-    philox p = philox_start(run);
+    philox p = philox_start(run, _mm256_setr_epi64x(0, 2, 1, 3));
     for (size_t i = 0; i < n; i += STEP) {
         __m256i w[4];
         philox_step(&p, w);
@@ -198,17 +198,53 @@ static void words(const fanin__run *run, size_t n, uint32_t *out) {
 
 /* ---- narrow types --------------------------------------------------------------------------- */
 
-INLINE __m256i bf16_bits(const float *in) {
-    __m256i u = _mm256_loadu_si256((const __m256i *)in);
+INLINE __m256i bf16_bits(__m256 x) {
+    __m256i u = _mm256_castps_si256(x);
     __m256i even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     u = _mm256_add_epi32(_mm256_add_epi32(u, even), _mm256_set1_epi32(0x7fff));
     return _mm256_srli_epi32(u, 16);
 }
 
+/* With the counter in order, the two registers of a half step hold the even and the odd blocks, which
+ * is how packing, lane by lane, wants them. */
+INLINE void fill_bf16(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
+                      map_fn map) {
+    philox p = philox_start(run, _mm256_setr_epi64x(0, 1, 2, 3));
+    const fanin__plan local = *plan;
+    for (size_t i = 0; i < n; i += STEP) {
+        __m256i w[4];
+        philox_step(&p, w);
+        for (int j = 0; j < 2; j++) {
+            __m256i both = _mm256_packus_epi32(bf16_bits(map(w[2 * j], &local)),
+                                               bf16_bits(map(w[2 * j + 1], &local)));
+            if (run->streaming)
+                _mm256_stream_si256((__m256i *)(out + i + 16 * j), both);
+            else
+                _mm256_storeu_si256((__m256i *)(out + i + 16 * j), both);
+        }
+    }
+    if (run->streaming) _mm_sfence();
+}
+
+#define FILL(name) \
+    static void bf16_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+                            uint16_t *out) { \
+        fill_bf16(run, plan, n, out, map_##name); \
+    }
+FILL(affine)
+FILL(affine_clamp)
+FILL(normal)
+FILL(normal_clamp)
+FILL(trunc)
+FILL(sign)
+FILL(choice)
+#undef FILL
+
 static void to_bf16(const float *in, size_t n, uint16_t *out) {
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        __m256i both = _mm256_packus_epi32(bf16_bits(in + i), bf16_bits(in + i + 8));
+        __m256i both = _mm256_packus_epi32(bf16_bits(_mm256_loadu_ps(in + i)),
+                                           bf16_bits(_mm256_loadu_ps(in + i + 8)));
         _mm256_storeu_si256((__m256i *)(out + i), _mm256_permute4x64_epi64(both, 0xd8));
     }
     fanin_convert_from_f32(in + i, n - i, FANIN_BF16, out + i);
@@ -234,6 +270,13 @@ const fanin__random_kernels *fanin__random_avx2(void) {
                  [FANIN__MAP_TRUNC] = fill_trunc,
                  [FANIN__MAP_SIGN] = fill_sign,
                  [FANIN__MAP_CHOICE] = fill_choice},
+        .fill_bf16 = {[FANIN__MAP_AFFINE] = bf16_affine,
+                      [FANIN__MAP_AFFINE_CLAMP] = bf16_affine_clamp,
+                      [FANIN__MAP_NORMAL] = bf16_normal,
+                      [FANIN__MAP_NORMAL_CLAMP] = bf16_normal_clamp,
+                      [FANIN__MAP_TRUNC] = bf16_trunc,
+                      [FANIN__MAP_SIGN] = bf16_sign,
+                      [FANIN__MAP_CHOICE] = bf16_choice},
         .fill_f64 = fill_f64,
         .to_bf16 = to_bf16,
         .to_f16 = to_f16,

@@ -21,7 +21,8 @@ typedef struct philox {
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE philox philox_start(const fanin__run *run) {
+/* `order`: that of the counter in the lanes. */
+INLINE philox philox_start(const fanin__run *run, __m512i order) {
     philox p;
     uint32_t k0 = run->key[0], k1 = run->key[1], high = (uint32_t)(run->block >> 32);
     for (int i = 0; i < 10; i++) {
@@ -33,8 +34,7 @@ INLINE philox philox_start(const fanin__run *run) {
     uint64_t first = UINT64_C(0xCD9E8D57) * run->plane;
     uint64_t c0 = (uint32_t)((first >> 32) ^ high ^ p.key0[0]);
     uint64_t second = UINT64_C(0xD2511F53) * c0;
-    p.counter = _mm512_add_epi64(_mm512_set1_epi64((long long)(uint32_t)run->block),
-                                 _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
+    p.counter = _mm512_add_epi64(_mm512_set1_epi64((long long)(uint32_t)run->block), order);
     p.a1 = _mm512_set1_epi64((long long)(run->version ^ p.key1[0]));
     p.b1 = _mm512_set1_epi64((long long)((uint32_t)first ^ p.key0[1]));
     p.b2 = _mm512_set1_epi64((long long)((second >> 32) ^ p.key1[1]));
@@ -159,7 +159,7 @@ INLINE __m512 map_choice(__m512i w, const fanin__plan *plan) {
 }
 
 INLINE void fill(const fanin__run *run, const fanin__plan *plan, size_t n, float *out, map_fn map) {
-    philox p = philox_start(run);
+    philox p = philox_start(run, _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
     const fanin__plan local = *plan;
     if (run->streaming) {
         for (size_t i = 0; i < n; i += STEP) {
@@ -192,7 +192,7 @@ FILL(choice)
 #undef FILL
 
 static void words(const fanin__run *run, size_t n, uint32_t *out) {
-    philox p = philox_start(run);
+    philox p = philox_start(run, _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
     for (size_t i = 0; i < n; i += STEP) {
         __m512i w[4];
         philox_step(&p, w);
@@ -204,19 +204,55 @@ static void words(const fanin__run *run, size_t n, uint32_t *out) {
 
 /* Nearest even on the bits: half a place less one, and one more where the place is odd; a carry
  * moves to the next binade. Laws give no NaN. */
-INLINE __m512i bf16_bits(const float *in) {
-    __m512i u = _mm512_loadu_si512(in);
+INLINE __m512i bf16_bits(__m512 x) {
+    __m512i u = _mm512_castps_si512(x);
     __mmask16 odd = _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000));
     u = _mm512_add_epi32(u, _mm512_set1_epi32(0x7fff));
     u = _mm512_mask_add_epi32(u, odd, u, _mm512_set1_epi32(1));
     return _mm512_srli_epi32(u, 16);
 }
 
+/* With the counter in order, the two registers of a half step hold the even and the odd blocks, which
+ * is how packing, lane by lane, wants them. */
+INLINE void fill_bf16(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
+                      map_fn map) {
+    philox p = philox_start(run, _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    const fanin__plan local = *plan;
+    for (size_t i = 0; i < n; i += STEP) {
+        __m512i w[4];
+        philox_step(&p, w);
+        for (int j = 0; j < 2; j++) {
+            __m512i both = _mm512_packus_epi32(bf16_bits(map(w[2 * j], &local)),
+                                               bf16_bits(map(w[2 * j + 1], &local)));
+            if (run->streaming)
+                _mm512_stream_si512((void *)(out + i + 32 * j), both);
+            else
+                _mm512_storeu_si512(out + i + 32 * j, both);
+        }
+    }
+    if (run->streaming) _mm_sfence();
+}
+
+#define FILL(name) \
+    static void bf16_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+                            uint16_t *out) { \
+        fill_bf16(run, plan, n, out, map_##name); \
+    }
+FILL(affine)
+FILL(affine_clamp)
+FILL(normal)
+FILL(normal_clamp)
+FILL(trunc)
+FILL(sign)
+FILL(choice)
+#undef FILL
+
 static void to_bf16(const float *in, size_t n, uint16_t *out) {
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7); /* packing goes by lanes */
     size_t i = 0;
     for (; i + 32 <= n; i += 32) {
-        __m512i both = _mm512_packus_epi32(bf16_bits(in + i), bf16_bits(in + i + 16));
+        __m512i both = _mm512_packus_epi32(bf16_bits(_mm512_loadu_ps(in + i)),
+                                           bf16_bits(_mm512_loadu_ps(in + i + 16)));
         _mm512_storeu_si512(out + i, _mm512_permutexvar_epi64(order, both));
     }
     fanin_convert_from_f32(in + i, n - i, FANIN_BF16, out + i);
@@ -242,6 +278,13 @@ const fanin__random_kernels *fanin__random_avx512(void) {
                  [FANIN__MAP_TRUNC] = fill_trunc,
                  [FANIN__MAP_SIGN] = fill_sign,
                  [FANIN__MAP_CHOICE] = fill_choice},
+        .fill_bf16 = {[FANIN__MAP_AFFINE] = bf16_affine,
+                      [FANIN__MAP_AFFINE_CLAMP] = bf16_affine_clamp,
+                      [FANIN__MAP_NORMAL] = bf16_normal,
+                      [FANIN__MAP_NORMAL_CLAMP] = bf16_normal_clamp,
+                      [FANIN__MAP_TRUNC] = bf16_trunc,
+                      [FANIN__MAP_SIGN] = bf16_sign,
+                      [FANIN__MAP_CHOICE] = bf16_choice},
         .fill_f64 = fill_f64,
         .to_bf16 = to_bf16,
         .to_f16 = to_f16,

@@ -52,6 +52,9 @@ typedef struct fanin__run {
 typedef void (*fanin__fill_fn)(const fanin__run *run, const fanin__plan *plan, size_t n,
                                float *out);
 
+typedef void (*fanin__fill_bf16_fn)(const fanin__run *run, const fanin__plan *plan, size_t n,
+                                    uint16_t *out);
+
 /* All variants give the same bits. n is a multiple of `step`. */
 typedef struct fanin__random_kernels {
     const char *name;
@@ -61,6 +64,8 @@ typedef struct fanin__random_kernels {
     /* Words of the plane and of the next one to values. The normal law is within 2 ulp. */
     void (*fill_f64)(const fanin__plan *plan, const uint32_t *high, const uint32_t *low, size_t n,
                      double *out);
+    /* As fill, rounded to bf16 on the way; NULL: through to_bf16. */
+    fanin__fill_bf16_fn fill_bf16[FANIN__MAP_COUNT];
     void (*to_bf16)(const float *in, size_t n, uint16_t *out); /* any n */
     void (*to_f16)(const float *in, size_t n, uint16_t *out);
 } fanin__random_kernels;
@@ -76,6 +81,10 @@ const fanin__random_kernels *fanin__random_best(void);
 /* fanin_random_fill with a given table and a prepared law, float32 only. */
 void fanin__fill_f32(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
                      const fanin__plan *plan, uint64_t first, size_t n, float *out);
+/* Any floating dtype. */
+void fanin__fill_dtype(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
+                       const fanin__plan *plan, uint64_t first, size_t n, fanin_dtype dtype,
+                       void *out);
 void fanin__words(const fanin__random_kernels *kernels, const fanin_stream *s, uint32_t plane,
                   uint64_t first, size_t n, uint32_t *out);
 

@@ -266,6 +266,47 @@ TEST(narrow_types_are_float32_rounded_once) {
         }
 }
 
+/* bf16 is made in the kernels: every law, length and start. */
+TEST(bf16_kernels_agree_with_rounding) {
+    static float f[WHOLE];
+    static _Alignas(64) uint16_t want[WHOLE], got[WHOLE + 64];
+    fanin_stream s = fanin_stream_init(11, "bf16");
+    for (int level = FANIN_CPU_REF; level <= FANIN_CPU_AVX512; level++) {
+        const fanin__random_kernels *k = fanin__random_at(level);
+        if (!k) continue;
+        for (size_t i = 0; i < FANIN_COUNT(laws); i++) {
+            fanin__plan plan;
+            assert_ok(fanin__plan_make(&laws[i], &plan));
+            for (size_t n = 0; n < WHOLE; n += n < 200 ? 1 : 83) {
+                uint64_t first = (UINT64_C(1) << 34) - 320 + n % 9; /* over the counter's wrap */
+                uint16_t *out = got + n % 33;
+                fanin__fill_f32(fanin__random_ref(), &s, 0, &plan, first, n, f);
+                assert_ok(fanin_convert_from_f32(f, n, FANIN_BF16, want));
+                memset(got, 0x7f, sizeof got);
+                fanin__fill_dtype(k, &s, 0, &plan, first, n, FANIN_BF16, out);
+                assert_memory_equal(want, out, n * 2);
+                assert_int_equal(out[n], 0x7f7f);
+            }
+        }
+    }
+}
+
+/* Streaming stores start at a megabyte. */
+TEST(large_bf16_fills_agree) {
+    enum { N = (1 << 19) + 67 };
+    uint16_t *want = malloc(N * 2), *got = aligned_alloc(64, (N * 2 + 4095) / 64 * 64);
+    float *f = malloc(N * 4);
+    assert_true(want && got && f);
+    fanin_stream s = fanin_stream_init(3, "large");
+    assert_ok(fanin_random_fill(&s, 0, &laws[4], 0, N, FANIN_F32, f));
+    assert_ok(fanin_convert_from_f32(f, N, FANIN_BF16, want));
+    assert_ok(fanin_random_fill(&s, 0, &laws[4], 0, N, FANIN_BF16, got));
+    assert_memory_equal(want, got, N * 2);
+    free(want);
+    free(got);
+    free(f);
+}
+
 TEST(float64_is_the_same_from_every_variant) {
     enum { N = 2000 };
     static uint32_t high[N], low[N];

@@ -104,8 +104,9 @@ static int print_table(cli *c, const fanin_signal *s) {
         char bar[32], gradient_bar[32], saturated[16], dead[16], correlation[16], mean[16];
         fanin_bar(log10(l->second_moment), low[0], high[0], 6, bar, sizeof bar);
         fanin_bar(log10(l->grad_norm), low[1], high[1], 6, gradient_bar, sizeof gradient_bar);
-        snprintf(correlation, sizeof correlation, isnan(l->sample_correlation) ? "" : "%.3f",
-                 l->sample_correlation);
+        correlation[0] = '\0';
+        if (!isnan(l->sample_correlation))
+            snprintf(correlation, sizeof correlation, "%.3f", l->sample_correlation);
         snprintf(mean, sizeof mean, "%.3f", fabs(l->mean) < 5e-4 ? 0.0 : l->mean);
         const char *style = i == s->first_bad ? cli_style(c, "\033[31m") : NULL;
         char std[16], gradient[16];

@@ -10,7 +10,9 @@ static bool read_axes(fanin__lowering *l, int rank, unsigned *mask) {
     return true;
 }
 
-static int function(fanin__ir *ir, fanin__function f, int x) { return fanin__emit_apply(ir, f, x); }
+static int function(fanin__ir *ir, fanin__function f, int x) {
+    return fanin__emit_apply(ir, (int)f, x);
+}
 
 void fanin__lower_reduce(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;

@@ -295,8 +295,7 @@ TEST(unknown_schemes_are_explained) {
 /* explain --as-scheme, read back, is the same plan: on models with every kind of exception. */
 TEST(plans_survive_as_scheme_files) {
     static const char *const models[] = {GPT, "resnet:20", "mlp:4-3-2,act=prelu",
-                                         "vit:layers=2,"
-                                         "width=64,heads=4,patch=16,size=32"};
+                                         "vit:layers=2,width=64,heads=4,patch=16,size=32"};
     static const char *const schemes[] = {"he", "torch", "gpt2", "orthogonal", "keras", "jax"};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++)
         for (size_t s = 0; s < sizeof schemes / sizeof schemes[0]; s++) {

@@ -66,10 +66,18 @@ static int unary_op(int function) {
 /* f over n packed elements; y may be x. */
 static void apply(const fanin__op_attr *attr, size_t n, const float *x, float *y) {
     int act = activation_of(attr->kind), unary = unary_op(attr->kind);
-    if (act)
+    const fanin__kernels *k = fanin__kernels_best();
+    static const float zero = 0;
+    if (attr->kind == FANIN__FN_STEP) {
+        k->binary[FANIN__BINARY_GREATER][FANIN__FORM_VS](n, x, &zero, y);
+    } else if (attr->kind == FANIN__FN_ERF_SLOPE) {
+        for (size_t i = 0; i < n; i++) y[i] = -x[i] * x[i];
+        k->unary[FANIN__UNARY_EXP](n, y, y);
+        for (size_t i = 0; i < n; i++) y[i] *= 1.1283791671f; /* 2/sqrt(pi) */
+    } else if (act)
         fanin__act_eval_f32(act, no_parameters, 0, x, y, n);
     else if (unary >= 0)
-        fanin__kernels_best()->unary[unary](n, x, y);
+        k->unary[unary](n, x, y);
     else
         fanin__function_f32(attr, x, y, n);
 }
@@ -90,13 +98,11 @@ static fanin_status run_map(fanin__step *s, void *scratch, fanin_err *err) {
 static void mapmul_range(void *arg, size_t begin, size_t end) {
     enum { BLOCK = 512 };
     const fanin__step *s = arg;
+    const fanin__kernels *k = fanin__kernels_best();
     const fanin__op_attr *attr = &s->node->attr;
     const float *g = s->in[0].data, *x = s->in[1].data;
     float *o = s->out.data, p0 = (float)attr->p[0], p1 = (float)attr->p[1];
     switch (attr->kind) {
-    case FANIN__FN_STEP:
-        for (size_t i = begin; i < end; i++) o[i] = x[i] > 0 ? g[i] : 0 * g[i];
-        return;
     case FANIN__FN_TANH_SLOPE:
         for (size_t i = begin; i < end; i++) o[i] = g[i] * (1 - x[i] * x[i]);
         return;
@@ -112,7 +118,7 @@ static void mapmul_range(void *arg, size_t begin, size_t end) {
         float slope[BLOCK];
         size_t n = end - at < BLOCK ? end - at : BLOCK;
         apply(attr, n, x + at, slope);
-        for (size_t i = 0; i < n; i++) o[at + i] = g[at + i] * slope[i];
+        k->binary[FANIN__BINARY_MUL][FANIN__FORM_VV](n, g + at, slope, o + at);
     }
 }
 

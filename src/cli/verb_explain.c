@@ -65,7 +65,7 @@ static fanin_status print_table(const fanin_plan *plan) {
         status = fanin_table_row(table, NULL, cells);
     }
     char *text = NULL;
-    if (status == FANIN_OK) status = fanin_table_render(table, 80, &text);
+    if (status == FANIN_OK) status = fanin_table_render(table, cli_width(), &text);
     if (status == FANIN_OK) fputs(text, stdout);
     fanin_free(text);
     fanin_table_destroy(table);

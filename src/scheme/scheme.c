@@ -26,11 +26,13 @@ const char *fanin__scheme_text(fanin__scheme *scheme, const char *s, size_t n) {
     return copy;
 }
 
-/* Repetitions {n,m} are copies inside libc's automaton: their product is its size. */
+/* libc's automaton holds a copy for every repetition of {n,m} and two for '+', so nesting multiplies:
+ * "b+++++++" of 25 signs would take gigabytes. */
 static bool is_small(const char *expression) {
-    uint64_t copies = 1, n;
-    if (strlen(expression) > 1000) return false;
-    for (const char *s = expression; *s; s++) {
+    const uint64_t largest = 100000;
+    uint64_t size = strlen(expression), n;
+    for (const char *s = expression; *s && size <= largest; s++) {
+        if (*s == '+') size *= 2;
         if (*s != '{') continue;
         uint64_t most = 1;
         for (const char *p = s + 1; *p && *p != '}'; p++)
@@ -38,9 +40,10 @@ static bool is_small(const char *expression) {
                 if (n > most) most = n;
                 p--;
             }
-        if (most > 1000 || (copies *= most) > 10000) return false;
+        if (most > largest) return false;
+        size *= most;
     }
-    return true;
+    return size <= largest;
 }
 
 static fanin_status compile(fanin__line *line, fanin_err *err) {
@@ -48,7 +51,7 @@ static fanin_status compile(fanin__line *line, fanin_err *err) {
     char why[120];
     if (!is_small(line->pattern))
         return fanin_err_set(err, FANIN_LIMIT,
-                             "'%.80s': expressions are at most 1000 long, repetitions 10000",
+                             "'%.80s': the expression's repetitions make it too large",
                              line->pattern);
     int code = regcomp(&line->regex, line->pattern + 3, REG_EXTENDED | REG_NOSUB);
     if (code == REG_ESPACE) return no_memory(err);

@@ -236,6 +236,7 @@ TEST(scheme_mistakes_are_named) {
         {"- rule: zeros\n", FANIN_FORMAT, "neither match: nor class:"},
         {"- {match: 're:(', rule: zeros}\n", FANIN_ARG, "not a regular expression"},
         {"- {match: 're:a{1000}{1000}', rule: zeros}\n", FANIN_LIMIT, "repetitions"},
+        {"- {match: 're:b+++++++++++++++++++++++++', rule: zeros}\n", FANIN_LIMIT, "repetitions"},
         {"- {class: dens, rule: zeros}\n", FANIN_NOTFOUND, "'dens' is not a class"},
         {"base: nosuch\nrules: [{match: '*', rule: zeros}]\n", FANIN_NOTFOUND, "base:"},
         {"extra: 1\nrules: [{match: '*', rule: zeros}]\n", FANIN_FORMAT, "extra"},

@@ -206,6 +206,8 @@ static void lay_out(haar *h, reflectors *r, const scratch *s, float t[BLOCK]) {
 }
 
 static void gram(const haar *h, const reflectors *r, const scratch *s) {
+    /* A tile of rows may reach past the last panel: what is multiplied by zeros must be finite. */
+    memset(s->gram, 0, BLOCK * BLOCK * sizeof(float));
     for (size_t p = 0; p < BLOCK / STRIP && p * STRIP < r->count; p++)
         for (size_t t = 0; t < BLOCK / TILE && t * TILE < (p + 1) * STRIP; t++) {
             size_t skip = p * STRIP; /* rows above are zeros in these columns */

@@ -1,0 +1,48 @@
+/* probe/measure.h - what an audit knows of one tensor: moments, histogram, precision, repeats. */
+#ifndef FANIN_SRC_PROBE_MEASURE_H
+#define FANIN_SRC_PROBE_MEASURE_H
+
+#include "base/base.h"
+#include "fanin/audit.h"
+
+enum { FANIN__BINS = 2048 };
+
+typedef struct fanin__measure {
+    uint64_t n, not_finite, zeros; /* n: the finite ones */
+    uint64_t coarse;               /* f32 values that bf16 holds (low half of the bits 0) */
+    double mean, std, kurtosis, min, max;
+    /* Counts of finite values over mean - 6 std .. mean + 6 std; the first and last take the rest. */
+    double edge0, width;
+    uint64_t bins[FANIN__BINS], binned;
+    uint64_t distinct;                        /* bit patterns seen; of 16-bit types only */
+    uint64_t repeat_from, repeat_to, repeats; /* windows seen twice at one distance; 0: none */
+} fanin__measure;
+
+/* NOMEM. */
+fanin_status fanin__measure_make(const fanin_array *array, uint64_t count, fanin__measure *m);
+
+/* The value under which a share p of the law lies. `shape`: see below. */
+typedef enum fanin__shape {
+    FANIN__SHAPE_OTHER,
+    FANIN__SHAPE_CONSTANT,
+    FANIN__SHAPE_UNIFORM,
+    FANIN__SHAPE_NORMAL,
+    FANIN__SHAPE_CUT /* normal cut at -2 and 2 of its own sigma */
+} fanin__shape;
+
+typedef struct fanin__law {
+    fanin__shape shape;
+    double mean, std;
+} fanin__law;
+
+double fanin__law_kurtosis(fanin__shape shape);
+double fanin__law_cdf(const fanin__law *law, double x);
+/* Two-sided chance of a standard normal beyond |z|. */
+double fanin__two_sided(double z);
+/* p of mean, variance and shape; slack: relative error that the type's rounding may bring in. */
+typedef struct fanin__p_values {
+    double mean, variance, shape;
+} fanin__p_values;
+fanin__p_values fanin__law_test(const fanin__measure *m, const fanin__law *law, fanin_dtype dtype);
+
+#endif

@@ -32,6 +32,8 @@ typedef struct fanin_program_options {
                            mean over all other positions), "mse" (mean over all elements) */
     bool gradients;   /* of the loss with respect to every floating weight */
     bool input_gradients;
+    bool curvature;   /* the product of the loss's Hessian with a direction, see below; it needs
+                       gradients, and twice differentiable operators (at a kink: one side) */
     bool reference;   /* plain kernels only: the oracle of the fast ones */
     bool keep_values; /* keep every value of the graph readable after a run (probes) */
     const int64_t
@@ -65,6 +67,11 @@ FANIN_API int fanin_program_weight_value(const fanin_program *program,
 FANIN_API fanin_buffer fanin_program_weight(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_gradient(const fanin_program *program, int i); /* data NULL for
     what gets no gradient: running statistics, constants */
+/* With options.curvature: fill the direction v (as weight i; 0 at first), and after a run read the
+ * share of weight i in H v, H being the second derivative of the loss in all weights that have a
+ * gradient. Exact: the gradient's own graph is differentiated, nothing is approximated. */
+FANIN_API fanin_buffer fanin_program_direction(const fanin_program *program, int i);
+FANIN_API fanin_buffer fanin_program_curvature(const fanin_program *program, int i);
 FANIN_API bool fanin_program_weight_present(const fanin_program *program, int i);
 /* Running statistics (and other weights that training updates without gradients) after a run in
  * training mode: new value of weight i, data NULL if it is not one. */

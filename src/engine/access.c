@@ -25,12 +25,14 @@ static fanin_buffer node_buffer(const fanin_program *p, int node) {
 }
 
 static const fanin__leaf_info *weight_at(const fanin_program *p, int i) {
-    static const fanin__leaf_info none = {-1, -1, -1, -1, false};
+    static const fanin__leaf_info none = {
+        .value = -1, .node = -1, .gradient = -1, .statistic = -1, .direction = -1, .curvature = -1};
     return i >= 0 && i < p->weight_count ? &p->weights[i] : &none;
 }
 
 static const fanin__leaf_info *input_at(const fanin_program *p, int i) {
-    static const fanin__leaf_info none = {-1, -1, -1, -1, false};
+    static const fanin__leaf_info none = {
+        .value = -1, .node = -1, .gradient = -1, .statistic = -1, .direction = -1, .curvature = -1};
     return i >= 0 && i < p->input_count ? &p->inputs[i] : &none;
 }
 
@@ -45,6 +47,12 @@ fanin_buffer fanin_program_weight(const fanin_program *p, int i) {
 }
 fanin_buffer fanin_program_gradient(const fanin_program *p, int i) {
     return root_buffer(p, weight_at(p, i)->gradient);
+}
+fanin_buffer fanin_program_direction(const fanin_program *p, int i) {
+    return node_buffer(p, weight_at(p, i)->direction);
+}
+fanin_buffer fanin_program_curvature(const fanin_program *p, int i) {
+    return root_buffer(p, weight_at(p, i)->curvature);
 }
 bool fanin_program_weight_present(const fanin_program *p, int i) {
     return weight_at(p, i)->present;

@@ -44,6 +44,16 @@ static int make_input(fanin_program *p, int number) {
     return fanin__emit_leaf(&p->ir, FANIN__INPUT, number, leaf_dtype(p, v), v->rank, dims);
 }
 
+static fanin__leaf_info leaf_info(int value, int node, bool present) {
+    return (fanin__leaf_info){.value = value,
+                              .node = node,
+                              .gradient = -1,
+                              .statistic = -1,
+                              .direction = -1,
+                              .curvature = -1,
+                              .present = present};
+}
+
 static bool is_weight(const fanin_value *v) {
     return (v->flags & FANIN_VALUE_INITIALIZER) && !(v->flags & FANIN_VALUE_CONSTANT) &&
            fanin_dtype_is_float(v->dtype);
@@ -57,7 +67,7 @@ static int make_weight(fanin_program *p, int value) {
                                   i);
     int node =
         fanin__emit_leaf(&p->ir, FANIN__WEIGHT, p->weight_count, p->ir.dtype, v->rank, v->dims);
-    p->weights[p->weight_count++] = (fanin__leaf_info){value, node, -1, -1, v->data != NULL};
+    p->weights[p->weight_count++] = leaf_info(value, node, v->data != NULL);
     return node;
 }
 
@@ -80,7 +90,7 @@ static void make_leaves(fanin_program *p, fanin__lowering *l, const char *used) 
     for (int i = 0; i < g->input_count && !p->ir.failed; i++) {
         int node = make_input(p, i);
         l->ids[g->inputs[i]] = node;
-        p->inputs[p->input_count++] = (fanin__leaf_info){g->inputs[i], node, -1, -1, true};
+        p->inputs[p->input_count++] = leaf_info(g->inputs[i], node, true);
     }
     for (int i = 0; i < g->value_count && !p->ir.failed; i++) {
         const fanin_value *v = &g->values[i];
@@ -144,6 +154,31 @@ static int own_gradient(fanin_program *p, const fanin__sweep *s, int node) {
     return add_root(p, g >= 0 ? g : fanin__emit_fill_like(&p->ir, 0, node), true);
 }
 
+/* d/dw of <gradient, v>: the gradient is nodes like any other. */
+static void add_curvature(fanin_program *p, const fanin__sweep *first, const int *wrt, int count) {
+    fanin__ir *ir = &p->ir;
+    int product = fanin__emit_scalar(ir, 0);
+    for (int i = 0; i < p->weight_count && !ir->failed; i++) {
+        fanin__leaf_info *w = &p->weights[i];
+        if (w->gradient < 0) continue;
+        fanin__node n = ir->nodes[w->node];
+        /* numbered behind the inputs and the target, so that no two leaves are equal */
+        w->direction =
+            fanin__emit_leaf(ir, FANIN__INPUT, p->input_count + 1 + i, n.dtype, n.rank, n.dims);
+        int g = first->adjoints[w->node];
+        if (g < 0) continue;
+        int both = fanin__emit_binary(ir, FANIN__MUL, g, w->direction);
+        both = fanin__emit_reduce(ir, FANIN__SUM, both, (1u << n.rank) - 1, false);
+        product = fanin__emit_binary(ir, FANIN__ADD, product, both);
+    }
+    fanin__sweep second;
+    fanin__gradient(&second, ir, product, fanin__emit_scalar(ir, 1), wrt, count);
+    for (int i = 0; i < p->weight_count && !ir->failed; i++)
+        if (p->weights[i].gradient >= 0)
+            p->weights[i].curvature = own_gradient(p, &second, p->weights[i].node);
+    fanin__sweep_fini(&second);
+}
+
 static void add_gradients(fanin_program *p, const fanin__lowering *l, int loss) {
     const fanin_program_options *o = &p->options;
     int count = 0, *wrt = fanin_calloc((size_t)(p->weight_count + p->input_count) + 1, sizeof(int));
@@ -170,6 +205,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int loss) 
         if (node >= 0 && node < sweep.count && sweep.adjoints[node] >= 0)
             p->gradients[i] = add_root(p, sweep.adjoints[node], false);
     }
+    if (o->curvature && o->gradients && !p->ir.failed) add_curvature(p, &sweep, wrt, count);
     fanin__sweep_fini(&sweep);
     fanin_free(wrt);
 }
@@ -206,6 +242,8 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
     if (o->loss && !fanin__loss_find(o->loss))
         return fanin_err_set(err, FANIN_ARG, "no loss is called '%s' (cross_entropy, mse)",
                              o->loss);
+    if (o->curvature && !o->gradients)
+        return fanin_err_set(err, FANIN_ARG, "curvature needs gradients");
     if ((o->gradients || o->input_gradients) && !o->loss)
         return fanin_err_set(err, FANIN_ARG, "gradients need a loss");
     return FANIN_OK;
@@ -278,7 +316,7 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     p->loss = options->loss ? fanin__loss_find(options->loss) : NULL;
     p->loss_root = p->target = -1;
     fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
-    p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference;
+    p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature;
     fanin_status status = create(p, err);
     p->options.loss = NULL; /* the caller's memory */
     memset(p->options.input_dims, 0, sizeof p->options.input_dims);

@@ -9,7 +9,8 @@
 
 /* A weight or an input: its leaf, and the roots of what belongs to it. */
 typedef struct fanin__leaf_info {
-    int value, node, gradient, statistic; /* roots; -1: none */
+    int value, node, gradient, statistic; /* roots from the third on; -1: none */
+    int direction, curvature;             /* node, root */
     bool present;
 } fanin__leaf_info;
 

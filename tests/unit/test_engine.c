@@ -260,6 +260,69 @@ TEST(dropout_is_reproducible) {
     fanin_graph_destroy(g);
 }
 
+/* H v against the difference of gradients along v, in double, and the float program against it. */
+TEST(hessian_vector_products) {
+    static const char *const nets[] = {"mlp:5-4x2-3,act=tanh", "mlp:5-4-3,act=gelu", "lenet5"};
+    for (size_t at = 0; at < FANIN_COUNT(nets); at++) {
+        fanin_graph *g = builtin(nets[at]);
+        fanin_program_options o = {.batch = 2,
+                                   .loss = "cross_entropy",
+                                   .gradients = true,
+                                   .curvature = true,
+                                   .dtype = FANIN_F64};
+        fanin_program *p = program_of(g, o);
+        o.dtype = FANIN_F32;
+        fanin_program *f = program_of(g, o);
+        fill(f);
+        memcpy(fanin_program_target(p).data, fanin_program_target(f).data, 2 * sizeof(int64_t));
+        fanin_buffer a = fanin_program_input(p, 0), b = fanin_program_input(f, 0);
+        for (size_t k = 0; k < a.count; k++) ((double *)a.data)[k] = ((float *)b.data)[k];
+        for (int i = 0; i < fanin_program_weight_count(p); i++) {
+            a = fanin_program_weight(p, i);
+            b = fanin_program_weight(f, i);
+            fanin_buffer u = fanin_program_direction(p, i), v = fanin_program_direction(f, i);
+            for (size_t k = 0; k < a.count; k++) {
+                float down = ((float *)b.data)[k] *= 0.3f;
+                ((double *)a.data)[k] = down;
+                ((float *)v.data)[k] = (float)((k * 7 + 3) % 11) / 11 - 0.5f;
+                ((double *)u.data)[k] = ((float *)v.data)[k];
+            }
+        }
+        double quotient = 0, product = 0, in_float = 0, h = 1e-5;
+        for (int side = -1; side <= 1; side++) {
+            for (int i = 0; i < fanin_program_weight_count(p); i++) {
+                double *w = fanin_program_weight(p, i).data;
+                const float *w0 = fanin_program_weight(f, i).data;
+                const double *u = fanin_program_direction(p, i).data;
+                for (size_t k = 0; k < fanin_program_weight(p, i).count; k++)
+                    w[k] = w0[k] + side * h * u[k];
+            }
+            assert_ok(fanin_program_run(p, NULL));
+            for (int i = 0; i < fanin_program_weight_count(p); i++) {
+                fanin_buffer u = fanin_program_direction(p, i);
+                const double *dw = fanin_program_gradient(p, i).data;
+                const double *hv = fanin_program_curvature(p, i).data;
+                for (size_t k = 0; k < u.count; k++) {
+                    double c = cos((double)k); /* another direction to look along */
+                    quotient += side * c * dw[k] / (2 * h);
+                    if (side == 0) product += c * hv[k];
+                }
+            }
+        }
+        assert_ok(fanin_program_run(f, NULL));
+        for (int i = 0; i < fanin_program_weight_count(f); i++) {
+            fanin_buffer hv = fanin_program_curvature(f, i);
+            for (size_t k = 0; k < hv.count; k++)
+                in_float += cos((double)k) * ((float *)hv.data)[k];
+        }
+        assert_near(product, quotient, 1e-7, 1e-6);
+        assert_near(in_float, product, 1e-4, 1e-4);
+        fanin_program_destroy(p);
+        fanin_program_destroy(f);
+        fanin_graph_destroy(g);
+    }
+}
+
 /* ---- no memory -------------------------------------------------------------------------- */
 
 typedef struct faulty {

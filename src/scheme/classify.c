@@ -213,7 +213,7 @@ static bool meets_softmax(const fanin__wiring *w, const fanin_node *n) {
     int value = n->output_count > 0 ? n->outputs[0] : -1;
     for (int step = 0; step < 6 && value >= 0; step++) {
         int next = -1;
-        for (int i = w->first[value]; i < w->first[value + 1]; i++) {
+        for (int i = w->first[value]; i < fanin__readers_end(w, value); i++) {
             const fanin_node *m = &w->graph->nodes[w->readers[i].node];
             if (fanin__is(m, "Softmax")) return true;
             if (fanin__is(m, "Add|Where|Cast|Identity|Mul|Div|Clip|Reshape") && m->output_count > 0)
@@ -520,7 +520,7 @@ static bool closes_branch(const fanin__wiring *w, const fanin_node *n) {
     for (int step = 0; step < 12 && n && n->output_count > 0; step++) {
         int x = n->outputs[0];
         const fanin_node *next = NULL;
-        for (int i = w->first[x]; i < w->first[x + 1]; i++) {
+        for (int i = w->first[x]; i < fanin__readers_end(w, x); i++) {
             const fanin_node *m = &w->graph->nodes[w->readers[i].node];
             if (joins(w, m)) return true;
             if (!next && fanin__is(m, FANIN__MOVES "|BatchNormalization|Add|Mul")) next = m;

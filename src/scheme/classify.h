@@ -27,6 +27,9 @@ const fanin_value *fanin__constant(const fanin_graph *graph, int value);
 int fanin__constant_ints(const fanin_graph *graph, int value, int64_t *out, int max);
 /* The one number of a scalar constant; NaN if it is not known. */
 double fanin__constant_number(const fanin_graph *graph, int value);
+/* End of the readers of `value` that a walk looks at: the first 1024, so that a value read by a million
+ * nodes does not make every walk long. */
+int fanin__readers_end(const fanin__wiring *w, int value);
 bool fanin__is(const fanin_node *node, const char *ops); /* node's operator is in "Conv|Gemm" */
 /* The node that makes `value`, looking behind operators that only move it; NULL if none. */
 const fanin_node *fanin__maker(const fanin__wiring *w, int value, const char *behind);

@@ -91,12 +91,12 @@ static const char *named_activation(const fanin_graph *g, const fanin_node *n, c
 /* `op` and a Mul behind it that takes `x` again: x sigmoid(x), x tanh(softplus(x)) ... */
 static bool gates_itself(const fanin__wiring *w, int x, const fanin_node *op) {
     int y = op->output_count > 0 ? op->outputs[0] : -1;
-    for (int i = y < 0 ? 0 : w->first[y]; y >= 0 && i < w->first[y + 1]; i++) {
+    for (int i = y < 0 ? 0 : w->first[y]; y >= 0 && i < fanin__readers_end(w, y); i++) {
         const fanin_node *n = &w->graph->nodes[w->readers[i].node];
         if (fanin__is(n, "Mul") && reads(n, x)) return true;
         if (fanin__is(n, "Tanh|Add|Div|Clip") && n->output_count == 1) {
             int z = n->outputs[0];
-            for (int k = w->first[z]; k < w->first[z + 1]; k++) {
+            for (int k = w->first[z]; k < fanin__readers_end(w, z); k++) {
                 const fanin_node *m = &w->graph->nodes[w->readers[k].node];
                 if (fanin__is(m, "Mul") && reads(m, x)) return true;
             }
@@ -116,7 +116,7 @@ static const char *spelled_activation(const fanin__wiring *w, int x, const fanin
         return "gelu_tanh";
     if (!fanin__is(n, "Div|Mul") || n->output_count != 1) return NULL;
     int y = n->outputs[0];
-    for (int i = w->first[y]; i < w->first[y + 1]; i++)
+    for (int i = w->first[y]; i < fanin__readers_end(w, y); i++)
         if (fanin__is(&g->nodes[w->readers[i].node], "Erf")) return "gelu";
     return NULL;
 }
@@ -139,7 +139,7 @@ const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, c
     for (; q.head < q.tail && q.head < 24; q.head++) {
         int x = q.values[q.head];
         const char *spelled = NULL, *named = NULL;
-        for (int i = w->first[x]; i < w->first[x + 1] && !spelled; i++) {
+        for (int i = w->first[x]; i < fanin__readers_end(w, x) && !spelled; i++) {
             const fanin_node *n = &w->graph->nodes[w->readers[i].node];
             spelled = spelled_activation(w, x, n);
             if (!named && w->readers[i].slot == 0) named = named_activation(w->graph, n, buf, size);
@@ -156,7 +156,7 @@ static bool before_softmax(fanin__wiring *w, int value) {
     /* A walk inside a walk: few steps, each value has one reader here. */
     for (int step = 0; step < 16 && value >= 0; step++) {
         int next = -1;
-        for (int i = w->first[value]; i < w->first[value + 1]; i++) {
+        for (int i = w->first[value]; i < fanin__readers_end(w, value); i++) {
             const fanin_node *n = &w->graph->nodes[w->readers[i].node];
             if (fanin__is(n, "Softmax|LogSoftmax")) return true;
             if (next < 0 && fanin__is(n, FANIN__MOVES "|Mul|Div|Add|Sub|Where|Clip|Tanh|Expand") &&
@@ -210,7 +210,7 @@ int fanin__follow_attention(fanin__wiring *w, const fanin_node *node) {
     push(&q, node->output_count > 0 ? node->outputs[0] : -1);
     for (; q.head < q.tail; q.head++) {
         int x = q.values[q.head];
-        for (int i = w->first[x]; i < w->first[x + 1]; i++) {
+        for (int i = w->first[x]; i < fanin__readers_end(w, x); i++) {
             const fanin_node *n = &w->graph->nodes[w->readers[i].node];
             if (!w->live[x]) continue;
             int r = role(w, n, w->readers[i].slot);

@@ -257,7 +257,8 @@ int fanin__trace(fanin__wiring *w, int value, fanin__use *uses, int *total) {
     w->mark[value] = ++w->walk;
     while (depth > 0 && steps < STEPS) {
         fanin__seen from = stack[--depth];
-        for (int i = w->first[from.value]; i < w->first[from.value + 1]; i++, steps++)
+        for (int i = w->first[from.value]; i < w->first[from.value + 1] && steps < STEPS;
+             i++, steps++)
             depth = arrive(w, &w->readers[i], &from, stack, depth, uses, total);
     }
     return *total < FANIN__MAX_USES ? *total : FANIN__MAX_USES;

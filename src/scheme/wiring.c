@@ -70,6 +70,11 @@ void fanin__wiring_fini(fanin__wiring *w) {
     *w = (fanin__wiring){0};
 }
 
+int fanin__readers_end(const fanin__wiring *w, int value) {
+    int begin = w->first[value], end = w->first[value + 1];
+    return end - begin < 1024 ? end : begin + 1024;
+}
+
 bool fanin__is(const fanin_node *node, const char *ops) {
     size_t n = strlen(node->op);
     for (const char *s = ops; n && (s = strstr(s, node->op)); s += n)

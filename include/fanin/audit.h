@@ -10,7 +10,7 @@
  *     for (int i = 0; i < a->fault_count; i++) puts(a->faults[i].text);
  *     fanin_audit_destroy(audit);
  *
- * A rule fits with p = min(1, 3 min(p_mean, p_variance, p_shape)): the mean against its normal law, the
+ * A rule fits with p = min(1, 4 min(p_mean, p_variance, p_shape, p_extreme)): the mean against its normal law, the
  * variance against a chi-square law with 2n / (kurtosis - 1) degrees of freedom (Wilson and Hilferty 1931), the
  * histogram in up to 32 classes of equal probability against chi-square. A tensor is at fault below
  * alpha / number of tensors. docs/audit.md says how small a tensor may be for each fault to be seen.

@@ -96,7 +96,7 @@ static bool beyond(const subject *s, const claim *c) {
 }
 
 static double least_p(fanin__p_values p) {
-    return fmin(1, 3 * fmin(p.mean, fmin(p.variance, p.shape)));
+    return fmin(1, 4 * fmin(fmin(p.mean, p.variance), fmin(p.shape, p.extreme)));
 }
 
 static double claim_p(const subject *s, const claim *c) {
@@ -234,7 +234,8 @@ static bool blame_fan(const subject *s, const claim *declared) {
 
 static bool own_scale_fits(const subject *s, fanin__shape shape) {
     fanin__law law = {.shape = shape, .mean = s->m->mean, .std = s->m->std};
-    return fanin__law_test(s->m, &law, s->item->array.dtype).shape >= s->alpha;
+    fanin__p_values p = fanin__law_test(s->m, &law, s->item->array.dtype);
+    return 2 * fmin(p.shape, p.extreme) >= s->alpha;
 }
 
 static void blame(const subject *s, const claim *declared) {

@@ -39,9 +39,9 @@ double fanin__law_kurtosis(fanin__shape shape);
 double fanin__law_cdf(const fanin__law *law, double x);
 /* Two-sided chance of a standard normal beyond |z|. */
 double fanin__two_sided(double z);
-/* p of mean, variance and shape; slack: relative error that the type's rounding may bring in. */
+/* p of mean, variance, shape and (normals of 16 bits and more) the largest distance from the mean; slack: relative error that the type's rounding may bring in. */
 typedef struct fanin__p_values {
-    double mean, variance, shape;
+    double mean, variance, shape, extreme;
 } fanin__p_values;
 fanin__p_values fanin__law_test(const fanin__measure *m, const fanin__law *law, fanin_dtype dtype);
 

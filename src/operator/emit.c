@@ -21,7 +21,8 @@ int fanin__emit_scalar_i64(fanin__ir *ir, int64_t value) {
 int fanin__emit_iota(fanin__ir *ir, int64_t count) {
     if (ir->failed) return -1;
     size_t bytes;
-    if (count < 0 || !fanin__size_mul((size_t)count, sizeof(int64_t), &bytes))
+    if (count < 0 || count > FANIN__LIST_MAX ||
+        !fanin__size_mul((size_t)count, sizeof(int64_t), &bytes))
         return fanin__ir_fail(ir, FANIN_SHAPE, "a range of %lld elements", (long long)count);
     int64_t *values = fanin_malloc(bytes ? bytes : 1);
     if (!values) return fanin__ir_fail(ir, FANIN_NOMEM, "no memory for a range");

@@ -98,6 +98,8 @@ typedef enum fanin__reduce_kind {
 } fanin__reduce_kind;
 
 enum { FANIN__WINDOW_MAX = 3 };
+/* Longest list of indices or counts that a lowering makes: sizes come from files. */
+enum { FANIN__LIST_MAX = 1 << 24 };
 
 /* A sliding window over the last `rank` axes, 1 to 3. */
 typedef struct fanin__op_window {

@@ -81,7 +81,7 @@ void fanin__lower_range(fanin__lowering *l, int arg) {
     double a = fanin__lower_number(l, NULL, 0, 0), b = fanin__lower_number(l, NULL, 1, 0);
     double s = fanin__lower_number(l, NULL, 2, 1), count = ceil((b - a) / s);
     if (ir->failed) return;
-    if (!(fabs(count) < 1e9) || s == 0) {
+    if (!(fabs(count) <= FANIN__LIST_MAX) || s == 0) {
         fanin__ir_fail(ir, FANIN_SHAPE, "a range from %g to %g by %g", a, b, s);
         return;
     }
@@ -347,7 +347,9 @@ void fanin__lower_gather_elements(fanin__lowering *l, int arg) {
 static int pad_by_index(fanin__ir *ir, int x, int axis, int64_t before, int64_t after, bool edge) {
     if (x < 0 || (before == 0 && after == 0)) return x;
     int64_t size = ir->nodes[x].dims[axis], total = size + before + after;
-    if (size < 1 || total < 0) return fanin__ir_fail(ir, FANIN_SHAPE, "padding an empty axis");
+    if (size < 1 || total < 0 || total > FANIN__LIST_MAX)
+        return fanin__ir_fail(ir, FANIN_SHAPE, "axis %d: %lld elements padded to %lld", axis,
+                              (long long)size, (long long)total);
     int64_t *at = fanin_malloc((size_t)(total ? total : 1) * sizeof *at);
     if (!at) return fanin__ir_fail(ir, FANIN_NOMEM, "no memory for %lld indices", (long long)total);
     for (int64_t i = 0; i < total; i++) {
@@ -623,9 +625,10 @@ void fanin__lower_resize(fanin__lowering *l, int arg) {
         return;
     }
     for (int i = 0; i < n.rank && !ir->failed; i++) {
-        int64_t out = sized >= 0 ? sizes[i] : (int64_t)floor((double)n.dims[i] * scales[i]);
+        double wide = sized >= 0 ? (double)sizes[i] : floor((double)n.dims[i] * scales[i]);
+        int64_t out = wide >= 1 && wide <= FANIN__LIST_MAX ? (int64_t)wide : 0;
         if (sized >= 0) scales[i] = (double)out / (double)n.dims[i];
-        if (out < 1 || out > INT32_MAX || n.dims[i] < 1) {
+        if (out < 1 || n.dims[i] < 1) {
             fanin__ir_fail(ir, FANIN_SHAPE, "axis %d: %lld elements become %lld", i,
                            (long long)n.dims[i], (long long)out);
             return;

@@ -154,6 +154,8 @@ static int window_counts(fanin__ir *ir, const fanin__node *x, const fanin__op_wi
             w.before[i] = 0;
             w.after[i] = grown->after[i] - explicit_pads->after[i];
         }
+        if (count > 0 && dims[axis] > FANIN__LIST_MAX / count)
+            return fanin__ir_fail(ir, FANIN_LIMIT, "a padded average over too large an image");
         count *= dims[axis];
     }
     double *ones = fanin_calloc((size_t)count, sizeof *ones);

@@ -94,6 +94,23 @@ FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison,
                                              const fanin_graph *graph, const char *link,
                                              const char *path, fanin_err *err);
 
+/* ---- phase diagrams ---------------------------------------------------------------------------- */
+
+/* chi1 and xi_c over a grid as fanin_phase_grid_solve gives them: row 0 at the lowest bias variance. */
+typedef struct fanin_phase_picture {
+    const char *title; /* the activation */
+    double w2_low, w2_high, b2_low, b2_high;
+    size_t columns, rows;
+    const double *chi1, *xi_c;
+    bool has_point;
+    double point_w2, point_b2;
+    const char *point_label; /* plain text or tspans */
+} fanin_phase_picture;
+
+/* One SVG document, 800 x 536, readable on light and on dark (prefers-color-scheme): regions, bands and
+ * contours of 6 xi_c, the critical line, the point. *svg: fanin_free. NOMEM, ARG for a grid below 2 x 2. */
+FANIN_API fanin_status fanin_phase_svg(const fanin_phase_picture *picture, char **svg);
+
 #ifdef __cplusplus
 }
 #endif

@@ -284,7 +284,67 @@ FANIN_API fanin_status fanin_kernel_flow(double *t_train, size_t n, const double
                                          double ridge, fanin_eigen_fn eigen, void *ctx, double *out,
                                          fanin_err *err);
 
-/* MORE */
+/* ---- spectra (src/theory/spectra.c) ------------------------------------------------------- */
+
+/* Squared singular values of the input-output Jacobian of `depth` layers at variance q. */
+typedef struct fanin_jacobian {
+    double chi;    /* sigma_w2 E f'^2 */
+    double mean;   /* m_1 = chi^depth */
+    double second; /* m_2 */
+    double
+        variance; /* m_2 - m_1^2 = m_1^2 depth (E f'^4/E f'^2^2 - 1 - s_1), s_1 = -1 for Gaussian,
+                            0 for orthogonal weights (Pennington, Schoenholz, Ganguli 2017) */
+    double slope_spread; /* E f'^4/E f'^2^2 - 1: 0 for dynamical isometry */
+} fanin_jacobian;
+
+FANIN_API fanin_status fanin_jacobian_moments(const fanin_activation *act, double q,
+                                              double sigma_w2, double depth, bool orthogonal,
+                                              fanin_jacobian *out, fanin_err *err);
+/* Their density at lambda[i] > 0 for wide square layers, from S-transforms: exact for activations of
+ * straight pieces (relu, hard tanh), on 500 and more quadrature nodes of f' otherwise. atoms (NULL is
+ * fine): the masses at 0 and, for orthogonal weights, at the largest value (sigma_w2 max f'^2)^depth. Densities below 1e-7 count as 0. */
+FANIN_API fanin_status fanin_jacobian_density(const fanin_activation *act, double q,
+                                              double sigma_w2, double depth, bool orthogonal,
+                                              const double *lambda, size_t n, double *density,
+                                              double atoms[2], fanin_err *err);
+/* Marchenko-Pastur law of W W', W out x in with entries of variance `variance`/in, aspect =
+ * out/in: density at lambda, edges, mass at 0. Outputs may be NULL. */
+FANIN_API fanin_status fanin_marchenko_pastur(double aspect, double variance, double lambda,
+                                              double *density, double *low, double *high,
+                                              double *atom, fanin_err *err);
+/* Mean singular value of such a W over its `out` rows; 8/(3 pi) sqrt(variance) when square: why
+ * Glorot and Bengio saw 0.5 and 0.8. */
+FANIN_API fanin_status fanin_mean_singular_value(double aspect, double variance, double *mean,
+                                                 fanin_err *err);
+
+/* ---- many points at once (src/theory/table.c) -------------------------------------------- */
+
+/* The maps of one activation tabulated over q_low ... q_high; a twentieth of a second to make,
+ * under 10 us a point after that, relative error about 1e-8 (activations with kinks: c within 0.003
+ * where it exceeds 0.99). Plain nets (no dropout, skip, norm).
+ * Read-only once made: use it from any thread. */
+typedef struct fanin_meanfield_table fanin_meanfield_table;
+
+FANIN_API fanin_status fanin_meanfield_table_create(const fanin_activation *act, double q_low,
+                                                    double q_high, fanin_meanfield_table **out,
+                                                    fanin_err *err);
+FANIN_API void fanin_meanfield_table_destroy(fanin_meanfield_table *table);
+/* `guess`: a nearby q*, 0 for none. Fixed points beyond the table count as 0 or infinite; the lists
+ * of all fixed points and the curvature are left empty. */
+FANIN_API fanin_status fanin_meanfield_table_solve(const fanin_meanfield_table *table,
+                                                   double sigma_w2, double sigma_b2, double guess,
+                                                   fanin_meanfield *out, fanin_err *err);
+
+/* A phase diagram: columns x rows points, sigma_w2 along a row, row 0 at b2_low. Arrays of
+ * rows*columns, q and c may be NULL. */
+typedef struct fanin_phase_grid {
+    double w2_low, w2_high, b2_low, b2_high;
+    size_t columns, rows; /* 2 to 20000 */
+} fanin_phase_grid;
+
+FANIN_API fanin_status fanin_phase_grid_solve(const fanin_activation *act,
+                                              const fanin_phase_grid *g, double *chi1, double *xi_c,
+                                              double *q, double *c, fanin_err *err);
 
 #ifdef __cplusplus
 }

@@ -19,6 +19,7 @@ fanin_status fanin_gain_solve(const fanin_activation *act, fanin_gain *out, fani
         out->derivative_second_moment = m.slope_second;
         out->error = m.error;
     }
+    if (fabs(out->mean) < 1e-15 * sqrt(out->second_moment)) out->mean = 0; /* odd functions */
     double variance = out->second_moment - out->mean * out->mean;
     if (!(out->second_moment > 0))
         return fanin_err_set(err, FANIN_DOMAIN, "%.80s is zero everywhere: no gain keeps a signal",

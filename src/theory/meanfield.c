@@ -306,7 +306,7 @@ static double depth_scale(double chi) {
     return -1 / log(chi);
 }
 
-static void finish(fanin_meanfield *out, double curve_second, double w2) {
+void fanin__meanfield_finish(fanin_meanfield *out, double curve_second, double w2) {
     out->xi_q = out->chi_q < 1 ? depth_scale(out->chi_q) : INFINITY;
     out->xi_c = out->chi_c < 1 ? depth_scale(out->chi_c) : INFINITY;
     out->xi_gradient = depth_scale(out->chi1);
@@ -334,7 +334,7 @@ static fanin_status batch_norm(net *n, fanin_meanfield *out) {
     out->chi_c = m.slope_mean * m.slope_mean / spread;
     add_q(out, 1, 0);
     out->c_points[out->c_count++] = (fanin_fixed_point){0, out->chi_c};
-    finish(out, m.curve_second, 1 / spread);
+    fanin__meanfield_finish(out, m.curve_second, 1 / spread);
     return FANIN_OK;
 }
 
@@ -367,7 +367,7 @@ static bool at_infinity(net *n, fanin_meanfield *out) {
     out->chi1 = out->chi_q = n->residual2 > 0 ? 1 + n->residual2 * chi : chi;
     out->c = out->chi_c = 1;
     out->c_points[out->c_count++] = (fanin_fixed_point){1, 1};
-    finish(out, INFINITY, n->w2);
+    fanin__meanfield_finish(out, INFINITY, n->w2);
     return true;
 }
 
@@ -404,7 +404,7 @@ static fanin_status at_fixed_point(net *n, fanin_meanfield *out) {
         FANIN_TRY(solve_c(n, q, next, out));
     }
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, q, &full, n->err));
-    finish(out, full.curve_second, n->w2);
+    fanin__meanfield_finish(out, full.curve_second, n->w2);
     return FANIN_OK;
 }
 

@@ -1,0 +1,82 @@
+/* Tables and grids against the direct solver; the picture. */
+#include <math.h>
+#include <string.h>
+
+#include "fanin/report.h"
+#include "fanin/theory.h"
+#include "testing.h"
+
+static fanin_activation *parse(const char *text) {
+    fanin_activation *act = NULL;
+    assert_ok(fanin_activation_parse(text, &act, NULL));
+    return act;
+}
+
+TEST(tables_follow_the_solver) {
+    static const char *const names[] = {"tanh", "erf", "hard_tanh", "x*sigmoid(1.702*x)", "relu"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        fanin_activation *act = parse(names[k]);
+        fanin_meanfield_table *table;
+        fanin_err err = {0};
+        assert_ok_err(fanin_meanfield_table_create(act, 1e-8, 1e4, &table, &err), err);
+        for (double w2 = 0.5; w2 < 4; w2 += 0.7)
+            for (double b2 = 0.02; b2 < 1; b2 *= 3) {
+                fanin_meanfield_settings set = {.sigma_w2 = w2, .sigma_b2 = b2};
+                fanin_meanfield want, got;
+                assert_ok(fanin_meanfield_solve(act, &set, &want, NULL));
+                assert_ok(fanin_meanfield_table_solve(table, w2, b2, 0, &got, NULL));
+                if (isinf(want.q)) {
+                    assert_true(isinf(got.q) && got.c == 1);
+                    continue;
+                }
+                assert_near(got.q, want.q, 0, 1e-7);
+                assert_near(got.chi1, want.chi1, 0, 1e-7);
+                double near = k == 2 ? 3e-3 : 1e-7; /* kinks: a long tail of coefficients */
+                assert_near(got.c, want.c, near, 0);
+                assert_near(got.chi_c, want.chi_c, near, 0);
+                assert_int_equal(got.phase, want.phase);
+            }
+        fanin_meanfield_table_destroy(table);
+        fanin_activation_destroy(act);
+    }
+}
+
+TEST(grid_rows_do_not_depend_on_threads) {
+    enum { C = 24, R = 17 };
+    static double a[4][C * R], b[4][C * R];
+    fanin_activation *act = parse("tanh");
+    fanin_phase_grid g = {0.1, 4, 0, 1, C, R};
+    fanin_threads_set(1);
+    assert_ok(fanin_phase_grid_solve(act, &g, a[0], a[1], a[2], a[3], NULL));
+    fanin_threads_set(3);
+    assert_ok(fanin_phase_grid_solve(act, &g, b[0], b[1], b[2], b[3], NULL));
+    fanin_threads_set(0);
+    assert_memory_equal(a, b, sizeof a);
+    g.columns = 1;
+    assert_int_equal(fanin_phase_grid_solve(act, &g, a[0], a[1], NULL, NULL, NULL), FANIN_ARG);
+    fanin_activation_destroy(act);
+}
+
+TEST(the_picture_is_whole) {
+    enum { C = 40, R = 30 };
+    static double chi1[C * R], xi[C * R];
+    fanin_activation *act = parse("tanh");
+    fanin_phase_grid g = {0.1, 4, 0, 0.5, C, R};
+    assert_ok(fanin_phase_grid_solve(act, &g, chi1, xi, NULL, NULL, NULL));
+    fanin_phase_picture p = {"x<1 ? a & b", 0.1, 4,    0,   0.5,  C,     R,
+                             chi1,          xi,  true, 1.5, 0.05, "here"};
+    char *svg, *again;
+    assert_int_equal(fanin_phase_svg(&p, &svg), FANIN_OK);
+    assert_int_equal(fanin_phase_svg(&p, &again), FANIN_OK);
+    assert_string_equal(svg, again);
+    assert_non_null(strstr(svg, "x&lt;1 ? a &amp; b"));
+    assert_non_null(strstr(svg, "class=\"edge\""));
+    assert_non_null(strstr(svg, "ordered"));
+    assert_non_null(strstr(svg, "prefers-color-scheme:dark"));
+    assert_null(strstr(svg, "nan"));
+    assert_null(strstr(svg, "inf"));
+    assert_non_null(strstr(svg, "</svg>"));
+    fanin_free(svg);
+    fanin_free(again);
+    fanin_activation_destroy(act);
+}

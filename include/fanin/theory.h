@@ -25,7 +25,7 @@ extern "C" {
 /* ---- Gaussian expectations (src/theory/expect.c, dual.c) --------------------------------- */
 
 /* Expectations over u ~ N(mean, q). f'' includes the delta functions at kinks of f. */
-typedef struct fanin_moments {
+typedef struct fanin_expectations {
     double mean;          /* E f */
     double second;        /* E f^2 */
     double fourth;        /* E f^4 */
@@ -35,12 +35,12 @@ typedef struct fanin_moments {
     double curve_product; /* E f f''; NaN where f jumps */
     double curve_second;  /* E f''^2; infinite where f or f' jumps */
     double error;         /* estimate of the largest relative error of the finite ones */
-} fanin_moments;
+} fanin_expectations;
 
 /* By adaptive quadrature split at kinks, whatever q > 0: relative error about 1e-14. q = 0 gives
  * the values at the mean. Takes 20 to 100 us for a named activation. */
 FANIN_API fanin_status fanin_gaussian_moments(const fanin_activation *act, double mean, double q,
-                                              fanin_moments *out, fanin_err *err);
+                                              fanin_expectations *out, fanin_err *err);
 
 /* E f^(order)(u)^power over u ~ N(mean, q), order 0 to 2 without delta functions, power 1 to 16.
  * *error (NULL is fine) gets the absolute error estimate. */

@@ -17,7 +17,8 @@ typedef struct line {
 #define Q_HIGH 23.03 /* ln 1e10 */
 #define Q_STEP 0.35
 
-static fanin_status at(const fanin_activation *act, double q, fanin_moments *m, fanin_err *err) {
+static fanin_status at(const fanin_activation *act, double q, fanin_expectations *m,
+                       fanin_err *err) {
     FANIN_TRY(fanin_gaussian_moments(act, 0, q, m, err));
     if (isinf(m->slope_second))
         return fanin_err_set(err, FANIN_DOMAIN,
@@ -30,7 +31,7 @@ static fanin_status at(const fanin_activation *act, double q, fanin_moments *m, 
 /* Misfit along the line as a function of ln q. */
 static double misfit(void *ctx, double log_q) {
     line *l = ctx;
-    fanin_moments m;
+    fanin_expectations m;
     double q = exp(log_q);
     fanin_status status = at(l->act, q, &m, l->err);
     if (status != FANIN_OK) {
@@ -43,7 +44,7 @@ static double misfit(void *ctx, double log_q) {
 
 static fanin_status homogeneous(const fanin_activation *act, const line *l, double *sigma_w2,
                                 double *sigma_b2, double *q, fanin_err *err) {
-    fanin_moments m;
+    fanin_expectations m;
     FANIN_TRY(at(act, 1, &m, err));
     double w2 = 1 / m.slope_second;
     bool there = l->by_weight ? fabs(l->target - w2) <= 1e-12 * w2 : l->target == 0;
@@ -62,7 +63,7 @@ static fanin_status homogeneous(const fanin_activation *act, const line *l, doub
 /* Accepts the root at ln q unless a better one is held. */
 static fanin_status take(line *l, double log_q, double *sigma_w2, double *sigma_b2, double *q,
                          bool *stable, bool *found) {
-    fanin_moments m;
+    fanin_expectations m;
     double here = exp(log_q);
     FANIN_TRY(at(l->act, here, &m, l->err));
     double w2 = 1 / m.slope_second, b2 = here - w2 * m.second;
@@ -108,7 +109,7 @@ static fanin_status solve(line *l, double *sigma_w2, double *sigma_b2, double *q
     fanin__activation_jet(l->act, 0, d);
     double w0 = 1 / (d[1] * d[1]);
     /* A formula may be homogeneous too: then q - V/E f'^2 vanishes at every q. */
-    fanin_moments m1, m2;
+    fanin_expectations m1, m2;
     FANIN_TRY(at(l->act, 1, &m1, l->err));
     if (fanin_gaussian_moments(l->act, 0, 16, &m2, NULL) == FANIN_OK &&
         fabs(m1.slope_second - m2.slope_second) < 1e-12 * m1.slope_second &&
@@ -142,7 +143,7 @@ fanin_status fanin_critical_sigma_b2(const fanin_activation *act, double sigma_w
 
 fanin_status fanin_critical_at_q(const fanin_activation *act, double q, double *sigma_w2,
                                  double *sigma_b2, fanin_err *err) {
-    fanin_moments m;
+    fanin_expectations m;
     *sigma_w2 = *sigma_b2 = NAN;
     if (!(q > 0) || q > 1e20)
         return fanin_err_set(err, FANIN_ARG, "q* = %g must be above 0 and finite", q);

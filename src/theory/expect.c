@@ -36,7 +36,7 @@ static void all(void *ctx, double z, double v[FANIN__COMPONENTS]) {
     pack(d, v);
 }
 
-static void unpack(const double *v, fanin_moments *out) {
+static void unpack(const double *v, fanin_expectations *out) {
     out->mean = v[MEAN];
     out->second = v[SECOND];
     out->fourth = v[FOURTH];
@@ -55,7 +55,7 @@ static void sides(const fanin_activation *act, double k, double left[4], double 
 }
 
 /* What the delta functions at kinks add. */
-static void add_kinks(const fanin_activation *act, double mean, double q, fanin_moments *out) {
+static void add_kinks(const fanin_activation *act, double mean, double q, fanin_expectations *out) {
     double kinks[64], left[4], right[4], s = sqrt(q);
     size_t n = fanin_activation_kinks(act, kinks, 64);
     bool jumps = !fanin_activation_is_continuous(act);
@@ -75,8 +75,8 @@ static void add_kinks(const fanin_activation *act, double mean, double q, fanin_
 }
 
 fanin_status fanin_gaussian_moments(const fanin_activation *act, double mean, double q,
-                                    fanin_moments *out, fanin_err *err) {
-    *out = (fanin_moments){0};
+                                    fanin_expectations *out, fanin_err *err) {
+    *out = (fanin_expectations){0};
     FANIN_TRY(range(act, mean, q, err));
     if (q == 0) {
         double d[4], v[FANIN__COMPONENTS];

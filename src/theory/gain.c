@@ -4,7 +4,7 @@
 
 fanin_status fanin_gain_solve(const fanin_activation *act, fanin_gain *out, fanin_err *err) {
     fanin_activation_moments closed;
-    fanin_moments m;
+    fanin_expectations m;
     *out = (fanin_gain){0};
     if (fanin_activation_closed_moments(act, 1, &closed) == FANIN_OK) {
         out->closed_form = true;

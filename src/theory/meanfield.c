@@ -58,7 +58,7 @@ static fanin_status prepare(net *n, const fanin_activation *act,
 
 /* Layer norm: q is 1 whatever the sigmas; only their ratio stays. */
 static fanin_status fold_layer_norm(net *n) {
-    fanin_moments m;
+    fanin_expectations m;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
     double scale = n->w2 * m.second + n->b2;
     if (!(scale > 0))
@@ -72,7 +72,7 @@ static fanin_status fold_layer_norm(net *n) {
 /* ---- the maps -------------------------------------------------------------------------- */
 
 /* Moments for the maps: closed forms where they are exact at every q, else quadrature. */
-static fanin_status moments(const net *n, double q, fanin_moments *m) {
+static fanin_status moments(const net *n, double q, fanin_expectations *m) {
     fanin_activation_moments closed;
     switch (fanin_activation_id_of(n->act)) {
     case FANIN_ACT_GELU:
@@ -81,28 +81,28 @@ static fanin_status moments(const net *n, double q, fanin_moments *m) {
     case FANIN_ACT_COS:
     case FANIN_ACT_GAUSSIAN:
         FANIN_TRY(fanin_activation_closed_moments(n->act, q, &closed));
-        *m = (fanin_moments){.mean = closed.mean,
-                             .second = closed.second,
-                             .slope_second = closed.slope_second,
-                             .curve_product = closed.curve_product};
+        *m = (fanin_expectations){.mean = closed.mean,
+                                  .second = closed.second,
+                                  .slope_second = closed.slope_second,
+                                  .curve_product = closed.curve_product};
         return FANIN_OK;
     default: return fanin_gaussian_moments(n->act, 0, q, m, n->err);
     }
 }
 
-static fanin_status variance(const net *n, double q, double *next, fanin_moments *m) {
+static fanin_status variance(const net *n, double q, double *next, fanin_expectations *m) {
     FANIN_TRY(moments(n, q, m));
     double branch = n->w2 * m->second + n->b2;
     *next = n->residual2 > 0 ? q + n->residual2 * branch : branch;
     return FANIN_OK;
 }
 
-static double variance_slope(const net *n, const fanin_moments *m) {
+static double variance_slope(const net *n, const fanin_expectations *m) {
     double slope = n->w2 * (m->slope_second + m->curve_product);
     return n->residual2 > 0 ? 1 + n->residual2 * slope : slope;
 }
 
-static double gradient_factor(const net *n, const fanin_moments *m) {
+static double gradient_factor(const net *n, const fanin_expectations *m) {
     double chi = n->w2 * m->slope_second;
     return n->residual2 > 0 ? 1 + n->residual2 * chi : chi;
 }
@@ -129,7 +129,7 @@ static fanin_status correlation_slope(const net *n, double q, double next_q, dou
 
 static double excess(void *ctx, double log_q) {
     net *n = ctx;
-    fanin_moments m;
+    fanin_expectations m;
     double next, q = exp(log_q);
     fanin_status status = variance(n, q, &next, &m);
     if (status != FANIN_OK) {
@@ -145,7 +145,7 @@ static void add_q(fanin_meanfield *out, double at, double slope) {
 }
 
 static fanin_status add_root(net *n, fanin_meanfield *out, double q) {
-    fanin_moments m;
+    fanin_expectations m;
     double next;
     FANIN_TRY(variance(n, q, &next, &m));
     add_q(out, q, variance_slope(n, &m));
@@ -154,7 +154,7 @@ static fanin_status add_root(net *n, fanin_meanfield *out, double q) {
 
 /* Homogeneous of degree 1: q' = k q + b2, exactly. */
 static fanin_status linear_variance(net *n, fanin_meanfield *out) {
-    fanin_moments m;
+    fanin_expectations m;
     double next;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
     double k = n->w2 * m.second, b = n->b2;
@@ -183,7 +183,7 @@ static fanin_status origin(net *n, fanin_meanfield *out, bool *zero) {
     double branch = n->w2 * d[0] * d[0] + n->b2;
     *zero = branch == 0;
     if (!*zero) return FANIN_OK;
-    fanin_moments m;
+    fanin_expectations m;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1e-14, &m, n->err));
     add_q(out, 0, variance_slope(n, &m));
     return FANIN_OK;
@@ -322,7 +322,7 @@ void fanin__meanfield_finish(fanin_meanfield *out, double curve_second, double w
 /* Yang, Pennington, Rao, Sohl-Dickstein, Schoenholz 2019, large batches: standardised units have
  * q = 1 and correlation 0, and squared gradients grow by E f'^2 / Var f (relu: pi/(pi - 1)). */
 static fanin_status batch_norm(net *n, fanin_meanfield *out) {
-    fanin_moments m;
+    fanin_expectations m;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
     double spread = m.second - m.mean * m.mean;
     if (!(spread > 1e-14 * m.second))
@@ -374,14 +374,14 @@ static bool at_infinity(net *n, fanin_meanfield *out) {
 /* Everything at the fixed point q; at its ends (0, infinity) the limit. */
 static fanin_status at_fixed_point(net *n, fanin_meanfield *out) {
     double next, q = isinf(out->q) ? FAR : out->q == 0 ? 1e-14 : out->q;
-    fanin_moments m, full;
+    fanin_expectations m, full;
     if (at_infinity(n, out)) return FANIN_OK;
     if (fanin_activation_degree(n->act) == 1 && (isinf(out->q) || out->q == 0)) q = 1;
     FANIN_TRY(variance(n, q, &next, &m));
     out->chi1 = gradient_factor(n, &m);
     out->chi_q = variance_slope(n, &m);
     if (isinf(m.slope_second)) { /* f jumps: the slope of the variance map from f^2 itself */
-        fanin_moments up;
+        fanin_expectations up;
         double next_up;
         FANIN_TRY(variance(n, q * 1.0001, &next_up, &up));
         out->chi_q = (next_up - next) / (q * 0.0001);
@@ -430,7 +430,7 @@ fanin_status fanin_meanfield_solve(const fanin_activation *act, const fanin_mean
 /* ---- layer by layer -------------------------------------------------------------------- */
 
 static fanin_status batch_step(net *n, double c, double *q1, double *c1) {
-    fanin_moments m;
+    fanin_expectations m;
     double dual;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
     FANIN_TRY(fanin_gaussian_dual(n->act, 0, 1, 1, c, &dual, NULL, n->err));
@@ -440,7 +440,7 @@ static fanin_status batch_step(net *n, double c, double *q1, double *c1) {
 }
 
 static fanin_status step(net *n, fanin_norm norm, double q, double c, double *q1, double *c1) {
-    fanin_moments m;
+    fanin_expectations m;
     double next;
     if (!(q > 0) || q > 1e30 || !(fabs(c) <= 1))
         return fanin_err_set(n->err, FANIN_ARG, "q = %g (above 0), c = %g (-1 to 1)", q, c);

@@ -73,7 +73,7 @@ static fanin_status check(const fanin_activation *act, double q, double sigma_w2
 fanin_status fanin_jacobian_moments(const fanin_activation *act, double q, double sigma_w2,
                                     double depth, bool orthogonal, fanin_jacobian *out,
                                     fanin_err *err) {
-    fanin_moments m;
+    fanin_expectations m;
     *out = (fanin_jacobian){0};
     FANIN_TRY(check(act, q, sigma_w2, depth, err));
     FANIN_TRY(fanin_gaussian_moments(act, 0, q, &m, err));

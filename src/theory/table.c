@@ -29,7 +29,7 @@ static void make_rows(void *arg, size_t begin, size_t end) {
     making *m = arg;
     for (size_t i = begin; i < end; i++) {
         double *row = m->table->row[i], q = exp(m->table->low + STEP * (double)i), total, sum = 0;
-        fanin_moments moments;
+        fanin_expectations moments;
         m->status[i] = fanin_gaussian_moments(m->act, 0, q, &moments, NULL);
         if (m->status[i] == FANIN_OK)
             m->status[i] = fanin__hermite(m->act, 0, q, TERMS, row + 3, &total, NULL);

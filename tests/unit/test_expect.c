@@ -60,7 +60,7 @@ static const struct {
 TEST(gains_to_12_digits) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         fanin_activation *act = parse(table[i].name);
-        fanin_moments m;
+        fanin_expectations m;
         fanin_gain g;
         fanin_err err = {0};
         assert_ok_err(fanin_gaussian_moments(act, 0, 1, &m, &err), err);
@@ -121,7 +121,7 @@ TEST(closed_moments_test_the_quadrature) {
         fanin_activation *act = parse(i < rows ? fanin_activation_row_at(i)->name : more[i - rows]);
         for (double q = 0.01; q < 200; q *= 3.7) {
             fanin_activation_moments closed;
-            fanin_moments m;
+            fanin_expectations m;
             fanin_err err = {0};
             if (fanin_activation_closed_moments(act, q, &closed) != FANIN_OK) continue;
             assert_ok_err(fanin_gaussian_moments(act, 0, q, &m, &err), err);
@@ -144,7 +144,7 @@ TEST(variance_slope_is_the_derivative) {
     for (size_t i = 0; i < fanin_activation_count(); i++) {
         fanin_activation *act = parse(fanin_activation_row_at(i)->name);
         for (double q = 0.1; q < 30; q *= 5) {
-            fanin_moments m, up, down;
+            fanin_expectations m, up, down;
             double h = 1e-4 * q;
             assert_ok(fanin_gaussian_moments(act, 0, q, &m, NULL));
             assert_ok(fanin_gaussian_moments(act, 0, q + h, &up, NULL));

@@ -144,7 +144,7 @@ TEST(tat_meets_its_conditions) {
     snprintf(formula, sizeof formula, "%.17g*(tanh(%.17g*x+(%.17g))+(%.17g))", s.out_scale,
              s.in_scale, s.in_shift, s.out_shift);
     assert_ok_err(fanin_activation_parse(formula, &shaped, &err), err);
-    fanin_moments m;
+    fanin_expectations m;
     assert_ok(fanin_gaussian_moments(shaped, 0, 1, &m, NULL));
     assert_near(m.second, 1, 1e-9, 0);
     assert_near(m.slope_second, 1, 1e-9, 0);

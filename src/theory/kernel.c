@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compute/compute.h"
+#include "theory/slopes.h"
 #include "theory/theory.h"
 
 #define TERMS 128
@@ -29,7 +30,9 @@ typedef struct plan {
     const double *x64, *y64;
     const float *x32, *y32;
     double *qx, *qy; /* (depth + 1) x n and x m: K^{l+1} of each row with itself */
-    series *layers;  /* NULL when closed */
+    double *roots;   /* of qy */
+    fanin__slopes_fn layer;
+    series *layers; /* NULL when closed */
     double *out64;
     float *out32;
     bool symmetric, failed;
@@ -190,6 +193,41 @@ static void slopes_pair(const plan *p, state *s, size_t i, size_t j) {
     }
 }
 
+static fanin__slopes_fn choose_layer(void) {
+#if defined(__x86_64__)
+    if (fanin_cpu_level() >= FANIN_CPU_AVX512) return fanin__slopes_avx512;
+    if (fanin_cpu_level() >= FANIN_CPU_AVX2) return fanin__slopes_avx2;
+#endif
+    return fanin__slopes_ref;
+}
+
+/* One row of a tile through all layers; the diagonal goes by the exact way. */
+static void slopes_row(const plan *p, state *row, size_t i, size_t j0, size_t j1) {
+    double k[COLS], t[COLS], tilt = (p->high - p->low) * (p->high - p->low) / (2 * FANIN__PI);
+    const fanin_kernel_settings *set = p->set;
+    bool standard = set->width > 0;
+    fanin__slopes s = {tilt,
+                       0.5 * (p->low * p->low + p->high * p->high),
+                       set->sigma_w2,
+                       set->sigma_b2,
+                       standard ? set->width : set->sigma_w2,
+                       standard ? (set->sigma_b2 > 0) : set->sigma_b2};
+    state own = {0, 0};
+    bool diagonal = p->symmetric && i >= j0 && i < j1;
+    if (diagonal) {
+        own = row[i - j0];
+        slopes_pair(p, &own, i, i);
+    }
+    for (size_t j = j0; j < j1; j++) {
+        k[j - j0] = row[j - j0].k;
+        t[j - j0] = row[j - j0].t;
+    }
+    for (size_t l = 0; l < set->depth; l++)
+        p->layer(&s, j1 - j0, sqrt(p->qx[l * p->n + i]), p->roots + l * p->m + j0, k, t);
+    for (size_t j = j0; j < j1; j++) row[j - j0] = (state){k[j - j0], t[j - j0]};
+    if (diagonal) row[i - j0] = own;
+}
+
 typedef struct tile {
     size_t i0, i1, j0, j1;
     state *s; /* ROWS x COLS */
@@ -271,16 +309,18 @@ static void run_tile(plan *p, tile *t) {
     inner_products(p, t);
     if (p->layers) {
         for (size_t l = 0; l < p->set->depth; l++) series_layer(p, t, l);
+    } else if (p->slopes) {
+        for (size_t i = t->i0; i < t->i1; i++) {
+            size_t j0 = p->symmetric && i > t->j0 ? i : t->j0;
+            if (j0 < t->j1) slopes_row(p, &t->s[(i - t->i0) * COLS + (j0 - t->j0)], i, j0, t->j1);
+        }
     } else {
         for (size_t i = t->i0; i < t->i1; i++)
             for (size_t j = t->j0; j < t->j1; j++) {
                 state *e = &t->s[(i - t->i0) * COLS + (j - t->j0)];
                 if (p->symmetric && j < i) continue;
-                if (p->slopes)
-                    slopes_pair(p, e, i, j);
-                else
-                    for (size_t l = 0; l < p->set->depth; l++)
-                        closed_step(p, e, p->qx[l * p->n + i], p->qy[l * p->m + j]);
+                for (size_t l = 0; l < p->set->depth; l++)
+                    closed_step(p, e, p->qx[l * p->n + i], p->qy[l * p->m + j]);
             }
     }
     for (size_t i = t->i0; i < t->i1; i++)
@@ -292,11 +332,14 @@ static void run_tile(plan *p, tile *t) {
                 p->out64[i * p->m + j] = v;
             else
                 p->out32[i * p->m + j] = (float)v;
-            if (!p->symmetric) continue;
+        }
+    /* The mirror image, along its own rows. */
+    for (size_t j = t->j0; j < t->j1 && p->symmetric; j++)
+        for (size_t i = t->i0; i < t->i1 && i < j; i++) {
             if (p->out64)
-                p->out64[j * p->m + i] = v;
+                p->out64[j * p->m + i] = p->out64[i * p->m + j];
             else
-                p->out32[j * p->m + i] = (float)v;
+                p->out32[j * p->m + i] = p->out32[i * p->m + j];
         }
 }
 
@@ -392,6 +435,12 @@ static fanin_status work(plan *p, fanin_err *err) {
     start_rows(p, p->x64, p->x32, p->n, p->qx);
     if (!p->symmetric) start_rows(p, p->y64, p->y32, p->m, p->qy);
     FANIN_TRY(variances(p, err));
+    if (p->slopes) {
+        p->layer = choose_layer();
+        p->roots = fanin_calloc(qy, sizeof(double));
+        if (!p->roots) return fanin_err_set(err, FANIN_NOMEM, "kernel: no memory for roots");
+        for (size_t i = 0; i < qy; i++) p->roots[i] = sqrt(p->qy[i]);
+    }
     fanin_parallel_for(p->n, ROWS, run_rows, p);
     if (fanin_interrupted()) return fanin_err_set(err, FANIN_INTERRUPTED, "interrupted");
     if (p->failed) return fanin_err_set(err, FANIN_NOMEM, "kernel: no memory for a tile");
@@ -406,6 +455,7 @@ static fanin_status run(plan *p, fanin_err *err) {
         fanin_free(p->layers[l].g);
     }
     fanin_free(p->layers);
+    fanin_free(p->roots);
     if (!p->symmetric) fanin_free(p->qy);
     fanin_free(p->qx);
     return status;

@@ -36,15 +36,30 @@ typedef enum fanin_verdict {
 } fanin_verdict;
 FANIN_API const char *fanin_verdict_name(fanin_verdict verdict);
 
-/* Limits of the verdict; documented with defaults in fanin_threshold_at. */
+/* Limits of the verdict, with their defaults. The first rule that is broken gives the verdict, in this
+ * order:
+ *   broken     a value that is no number; or the loss more than `loss` (a share of it) and five of its own
+ *              standard deviations away from expected_loss (only above it where given weights are
+ *              checked on a data set: they may have been trained)
+ *   symmetric  half the units of a layer share weights and gradients with another; where the output
+ *              layer is zero, also after that layer's first step
+ *   dead       the share of a layer's units that no sample switches on exceeds `dead`
+ *   saturated  the share of a layer's activations whose slope is below 5 % of the largest (and
+ *              that are not just off, as relu6 is below 0) exceeds `saturated`
+ *   exploding, vanishing   forward (root second moment) and backward (grad_norm), over the weighted
+ *              layers without the output layer, which may well be small or zero: one layer's second
+ *              moment (grad_norm squared) is `layer` decades from the one before it; or the fitted line
+ *              changes by more than `slope` decades a layer and `range` decades end to end; or by more
+ *              than 0.4 a layer (a factor 2.5) over 3 layers and more; or by twice `range`
+ *   collapsed  the mean correlation between samples exceeds `correlation` */
 typedef struct fanin_thresholds {
-    double slope;       /* |log10 per layer| of forward or backward signal: 0.15 */
-    double range;       /* decades end to end: 2 */
-    double layer;       /* decades of one layer's second moment against its neighbours': 3 */
-    double saturated;   /* share of a layer's activations: 0.5 */
-    double dead;        /* share of a layer's units: 0.5 */
-    double correlation; /* mean correlation between samples: 0.995 */
-    double loss;        /* relative distance from the expected loss: 0.2 */
+    double slope;     /* 0.13: ReLU with Xavier loses 0.15 a layer */
+    double range;     /* 1.5 */
+    double layer;     /* 3 */
+    double saturated; /* 0.35: tanh with sigma_w 3 settles at 0.40, hard tanh at N(0,1) at 0.32 */
+    double dead; /* 0.55: samples that have become alike leave half the units of a ReLU layer off */
+    double correlation; /* 0.995: ReLU with He reaches 0.98 at 40 layers and trains */
+    double loss;        /* 0.2 */
 } fanin_thresholds;
 FANIN_API fanin_thresholds fanin_thresholds_default(void);
 /* "slope" ... by name; false if there is no such threshold. */
@@ -58,7 +73,7 @@ enum { FANIN_HISTOGRAM_BINS = 41 };
 typedef struct fanin_layer_signal {
     const char *name; /* of the weight */
     const char *op;
-    const char *activation; /* that follows, or NULL */
+    const char *activation; /* that follows ("leaky_relu:0.2"), or NULL; owned by the signal */
     int rank;
     int64_t dims[FANIN_MAX_RANK];             /* of s, batch included */
     double mean, std, second_moment, abs_max; /* of s: E s, sqrt Var s, E s^2 */
@@ -82,6 +97,7 @@ typedef struct fanin_signal {
     int layer_count;
     fanin_layer_signal *layers;
     double loss, expected_loss;
+    double loss_error; /* standard deviation of the batch's loss around expected_loss by chance */
     double forward_slope,
         backward_slope; /* least-squares log10 per weighted layer from the input, of the
                                              root second moment and of grad_norm */

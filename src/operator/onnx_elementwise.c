@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "operator/activation_node.h"
 #include "operator/onnx.h"
 
 static void set(fanin__lowering *l, int id) { fanin__lower_out(l, 0, id); }
@@ -32,58 +33,19 @@ static void lower_selu(fanin__lowering *l) {
     set(l, fanin__emit_apply_with(l->ir, FANIN__FN_SCALE, gamma, 0, y));
 }
 
-/* Rows of the activation table whose parameters are attributes; ONNX's defaults differ from ours. */
+/* Rows of the activation table. */
 void fanin__lower_parametric(fanin__lowering *l, int arg) {
-    double a = 0, b = 0;
-    const char *name = "";
-    char text[160], first[32], second[32];
-    switch (arg) {
-    case FANIN_ACT_LEAKY_RELU:
-        name = "leaky_relu";
-        a = fanin__lower_float(l, "alpha", 0.01);
-        break;
-    case FANIN_ACT_ELU:
-        name = "elu";
-        a = fanin__lower_float(l, "alpha", 1);
-        break;
-    case FANIN_ACT_CELU:
-        name = "celu";
-        a = fanin__lower_float(l, "alpha", 1);
-        break;
-    case FANIN_ACT_HARD_SIGMOID:
-        name = "hard_sigmoid";
-        a = fanin__lower_float(l, "alpha", 0.2);
-        b = fanin__lower_float(l, "beta", 0.5);
-        break;
-    case FANIN_ACT_THRESHOLD:
-        name = "threshold";
-        a = fanin__lower_float(l, "alpha", 1);
-        break;
-    case FANIN_ACT_SILU:
-        name = "silu";
-        a = fanin__lower_float(l, "alpha", 1);
-        break;
-    case FANIN_ACT_SELU: lower_selu(l); return;
-    case FANIN_ACT_HARD_SWISH: lower_named(l, "hard_swish"); return;
-    case FANIN_ACT_SOFTPLUS: lower_named(l, "softplus"); return;
-    case FANIN_ACT_SOFTSIGN: lower_named(l, "softsign"); return;
-    case FANIN_ACT_MISH: lower_named(l, "mish"); return;
-    default:
-        lower_named(l, strcmp(fanin__lower_string(l, "approximate", "none"), "tanh") ? "gelu"
-                                                                                     : "gelu_tanh");
-        return;
-    }
-    bool pair = arg == FANIN_ACT_HARD_SIGMOID || arg == FANIN_ACT_THRESHOLD;
-    snprintf(text, sizeof text, "%s:%s%s%s", name, fanin__number_text(a, first), pair ? "," : "",
-             pair ? fanin__number_text(b, second) : "");
-    lower_named(l, text);
+    char text[96];
+    if (arg == FANIN_ACT_SELU)
+        lower_selu(l);
+    else
+        lower_named(l, fanin__node_activation(l->node, text, sizeof text));
 }
 
 /* Domain "fanin": any activation by name or formula. The names that have a primitive use it. */
 void fanin__lower_custom(fanin__lowering *l, int arg) {
     (void)arg;
-    const char *text = fanin__lower_string(l, "name", NULL);
-    if (!text) text = fanin__lower_string(l, "formula", NULL);
+    const char *text = fanin__node_activation(l->node, NULL, 0);
     if (!text) {
         fanin__ir_fail(l->ir, FANIN_FORMAT, "no attribute 'name' or 'formula'");
         return;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "probe/layers.h"
+#include "scheme/classify.h"
 
 static bool one_of(const char *op, const char *const *names) {
     for (; *names; names++)
@@ -14,81 +15,6 @@ static bool one_of(const char *op, const char *const *names) {
 static const char *const weighted_ops[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", NULL};
 static const char *const shape_ops[] = {"Transpose", "Reshape", "Identity", "Cast",    "Unsqueeze",
                                         "Squeeze",   "Slice",   "Split",    "Flatten", NULL};
-/* What may stand between a layer and its activation. */
-static const char *const between_ops[] = {"BatchNormalization",
-                                          "LayerNormalization",
-                                          "GroupNormalization",
-                                          "InstanceNormalization",
-                                          "Dropout",
-                                          "Identity",
-                                          "Reshape",
-                                          "Flatten",
-                                          "Add",
-                                          NULL};
-
-/* ONNX's default parameters are not ours: they are written out. False: not an activation. */
-static bool activation_text(const fanin_node *n, char *buf, size_t size) {
-    static const struct {
-        const char *op, *text, *attr;
-        double otherwise;
-    } rows[] = {
-        {"Relu", "relu", NULL, 0},
-        {"Tanh", "tanh", NULL, 0},
-        {"Sigmoid", "sigmoid", NULL, 0},
-        {"LeakyRelu", "leaky_relu", "alpha", 0.01},
-        {"Elu", "elu", "alpha", 1},
-        {"Celu", "celu", "alpha", 1},
-        {"Selu", "selu", NULL, 0},
-        {"Softsign", "softsign", NULL, 0},
-        {"Softplus", "softplus", NULL, 0},
-        {"HardSwish", "hard_swish", NULL, 0},
-        {"Mish", "mish", NULL, 0},
-        {"Gelu", "gelu", NULL, 0},
-        {"Erf", "erf", NULL, 0},
-        {"Sin", "sin", NULL, 0},
-        {"PRelu", "prelu", NULL, 0},
-        {"HardSigmoid", "hard_sigmoid", "alpha", 0.2},
-        {"ThresholdedRelu", "threshold", "alpha", 1},
-    };
-    if (!strcmp(n->domain, "fanin") && !strcmp(n->op, "Activation")) {
-        const char *text = fanin_node_attr_string(n, "name", NULL);
-        if (!text) text = fanin_node_attr_string(n, "formula", NULL);
-        if (text) snprintf(buf, size, "%s", text);
-        return text != NULL;
-    }
-    for (size_t i = 0; i < FANIN_COUNT(rows); i++) {
-        if (strcmp(n->op, rows[i].op) != 0) continue;
-        char number[32];
-        if (!rows[i].attr)
-            snprintf(buf, size, "%s", rows[i].text);
-        else
-            snprintf(buf, size, "%s:%s", rows[i].text,
-                     fanin__number_text(fanin_node_attr_float(n, rows[i].attr, rows[i].otherwise),
-                                        number));
-        return true;
-    }
-    return false;
-}
-
-/* Who reads a value: the number of readers, and the first. */
-typedef struct readers {
-    int *count, *first;
-} readers;
-
-static fanin_status find_readers(const fanin_graph *g, readers *r) {
-    r->count = fanin_calloc((size_t)g->value_count, sizeof *r->count);
-    r->first = fanin_calloc((size_t)g->value_count, sizeof *r->first);
-    if (!r->count || !r->first) return FANIN_NOMEM;
-    for (int n = g->node_count - 1; n >= 0; n--)
-        for (int i = 0; i < g->nodes[n].input_count; i++) {
-            int v = g->nodes[n].inputs[i];
-            if (v < 0) continue;
-            r->count[v]++;
-            r->first[v] = n;
-        }
-    return FANIN_OK;
-}
-
 /* The initialiser behind a value, or -1. */
 static int root_weight(const fanin_graph *g, int v) {
     for (int steps = 0; v >= 0 && steps < 32; steps++) {
@@ -105,27 +31,22 @@ static bool is_weight(const fanin_graph *g, int v) {
 }
 
 /* MatMul followed by an Add of a stored vector: the sum is the layer's output. */
-static int add_bias(const fanin_graph *g, const readers *r, int v) {
-    if (r->count[v] != 1) return v;
-    const fanin_node *n = &g->nodes[r->first[v]];
+static int add_bias(const fanin__wiring *w, int v) {
+    const fanin_graph *g = w->graph;
+    if (w->first[v + 1] - w->first[v] != 1) return v;
+    const fanin_node *n = &g->nodes[w->readers[w->first[v]].node];
     if (strcmp(n->op, "Add") != 0 || n->input_count != 2) return v;
     int other = n->inputs[0] == v ? n->inputs[1] : n->inputs[0];
     return root_weight(g, other) >= 0 ? n->outputs[0] : v;
 }
 
-static void find_activation(const fanin_graph *g, const readers *r, fanin__layer *layer) {
-    int v = layer->output;
-    for (int steps = 0; steps < 8 && r->count[v] >= 1; steps++) {
-        int n = r->first[v];
-        if (activation_text(&g->nodes[n], layer->act_text, sizeof layer->act_text)) {
-            layer->act_node = n;
-            layer->act_input = v;
-            layer->act_output = g->nodes[n].outputs[0];
-            return;
-        }
-        if (!one_of(g->nodes[n].op, between_ops) || g->nodes[n].output_count < 1) return;
-        v = g->nodes[n].outputs[0];
-    }
+static void find_activation(fanin__wiring *w, fanin__layer *layer) {
+    const char *text =
+        fanin__follow_activation(w, &w->graph->nodes[layer->node], layer->act_text,
+                                 sizeof layer->act_text, &layer->act_input, &layer->act_output);
+    if (text && text != layer->act_text)
+        snprintf(layer->act_text, sizeof layer->act_text, "%s", text);
+    if (!text) layer->act_text[0] = '\0';
 }
 
 /* Units are rows of a stored (out, in, ...) tensor and columns of a stored (in, out) one. */
@@ -144,7 +65,8 @@ static bool stored_in_out(const fanin_graph *g, const fanin_node *n, int operand
     return in_out;
 }
 
-static bool make_layer(const fanin_graph *g, const readers *r, int node, fanin__layer *layer) {
+static bool make_layer(fanin__wiring *w, int node, fanin__layer *layer) {
+    const fanin_graph *g = w->graph;
     const fanin_node *n = &g->nodes[node];
     if (!one_of(n->op, weighted_ops) || n->domain[0] || n->input_count < 2) return false;
     int operand = 1, weight = root_weight(g, n->inputs[1]);
@@ -153,35 +75,31 @@ static bool make_layer(const fanin_graph *g, const readers *r, int node, fanin__
         weight = root_weight(g, n->inputs[0]);
     }
     if (!is_weight(g, weight)) return false;
-    *layer = (fanin__layer){.node = node,
-                            .weight = weight,
-                            .output = n->outputs[0],
-                            .act_node = -1,
-                            .act_input = -1,
-                            .act_output = -1};
-    if (!strcmp(n->op, "MatMul")) layer->output = add_bias(g, r, n->outputs[0]);
+    *layer = (fanin__layer){
+        .node = node, .weight = weight, .output = n->outputs[0], .act_input = -1, .act_output = -1};
+    if (!strcmp(n->op, "MatMul")) layer->output = add_bias(w, n->outputs[0]);
     layer->rows_are_inputs = stored_in_out(g, n, operand);
-    find_activation(g, r, layer);
+    find_activation(w, layer);
     return true;
 }
 
 fanin_status fanin__layers_find(const fanin_graph *g, fanin__layer **out, int *count,
                                 fanin_err *err) {
-    readers r = {0};
+    fanin__wiring w;
     *out = NULL;
     *count = 0;
+    FANIN_TRY(fanin__wiring_create(g, &w, err));
     fanin__layer *layers = fanin_calloc((size_t)g->node_count + 1, sizeof *layers);
-    fanin_status status = layers ? find_readers(g, &r) : FANIN_NOMEM;
+    fanin_status status = layers ? FANIN_OK : FANIN_NOMEM;
     for (int n = 0; n < g->node_count && status == FANIN_OK; n++) {
-        if (!make_layer(g, &r, n, &layers[*count])) continue;
+        if (!make_layer(&w, n, &layers[*count])) continue;
         fanin__layer *layer = &layers[(*count)++];
         if (!layer->act_text[0]) continue;
         status = fanin_activation_parse(layer->act_text, &layer->act, NULL);
         if (status != FANIN_NOMEM)
             status = FANIN_OK; /* an unknown one is measured without its slope */
     }
-    fanin_free(r.count);
-    fanin_free(r.first);
+    fanin__wiring_fini(&w);
     if (status != FANIN_OK) {
         fanin__layers_free(layers, *count);
         *count = 0;

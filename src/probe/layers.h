@@ -11,10 +11,11 @@ typedef struct fanin__layer {
     int node;
     int weight; /* the initialiser */
     int output; /* s: bias included */
-    int act_node, act_input,
-        act_output;       /* the activation that follows, past norms and residual adds */
+    int act_input,
+        act_output;       /* of the activation that follows, past norms and residual adds; no output
+                                  where it is spelled out in several nodes */
     bool rows_are_inputs; /* stored (in, out): units are columns */
-    char act_text[64];
+    char act_text[96];    /* "": none */
     fanin_activation *act; /* NULL: none, or not known */
 } fanin__layer;
 

@@ -5,7 +5,9 @@
 #include "base/base.h"
 #include "fanin/probe.h"
 
-/* Slopes, verdict, first bad layer and advice from what was measured. */
-void fanin__signal_judge(fanin_signal *signal, const fanin_thresholds *thresholds);
+/* Slopes, verdict, first bad layer and advice from what was measured. Trained weights on their own data may
+ * be far below the expected loss. */
+void fanin__signal_judge(fanin_signal *signal, const fanin_thresholds *thresholds,
+                         bool may_be_trained);
 
 #endif

@@ -11,11 +11,11 @@ static const struct {
     size_t offset;
     double otherwise;
 } thresholds[] = {
-    {"slope", offsetof(fanin_thresholds, slope), 0.15},
-    {"range", offsetof(fanin_thresholds, range), 2},
+    {"slope", offsetof(fanin_thresholds, slope), 0.13},
+    {"range", offsetof(fanin_thresholds, range), 1.5},
     {"layer", offsetof(fanin_thresholds, layer), 3},
-    {"saturated", offsetof(fanin_thresholds, saturated), 0.5},
-    {"dead", offsetof(fanin_thresholds, dead), 0.5},
+    {"saturated", offsetof(fanin_thresholds, saturated), 0.35},
+    {"dead", offsetof(fanin_thresholds, dead), 0.55},
     {"correlation", offsetof(fanin_thresholds, correlation), 0.995},
     {"loss", offsetof(fanin_thresholds, loss), 0.2},
 };
@@ -41,10 +41,10 @@ static double decades(const fanin_layer_signal *l, bool backward) {
     return backward ? log10(l->grad_norm) : 0.5 * log10(l->second_moment);
 }
 
-/* Least squares over the layers whose figure is finite; NaN below two. */
-static double slope(const fanin_signal *s, bool backward) {
+/* Least squares over the first `count` layers whose figure is finite; NaN below two. */
+static double slope(const fanin_signal *s, int count, bool backward) {
     double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
-    for (int i = 0; i < s->layer_count; i++) {
+    for (int i = 0; i < count; i++) {
         double y = decades(&s->layers[i], backward);
         if (!isfinite(y)) continue;
         n++;
@@ -74,7 +74,7 @@ static int first_above(const fanin_signal *s, figure_fn *figure, double limit) {
     return -1;
 }
 
-static bool broken(fanin_signal *s, const fanin_thresholds *t) {
+static bool broken(fanin_signal *s, const fanin_thresholds *t, bool may_be_trained) {
     char text[400];
     for (int i = 0; i < s->layer_count; i++) {
         const fanin_layer_signal *l = &s->layers[i];
@@ -87,7 +87,10 @@ static bool broken(fanin_signal *s, const fanin_thresholds *t) {
         judge(s, FANIN_VERDICT_BROKEN, i, text);
         return true;
     }
-    if (!isfinite(s->loss) || fabs(s->loss - s->expected_loss) > t->loss * fabs(s->expected_loss)) {
+    double off = s->loss - s->expected_loss;
+    if (may_be_trained && off < 0) off = 0;
+    if (!isfinite(s->loss) ||
+        (fabs(off) > t->loss * fabs(s->expected_loss) && fabs(off) > 5 * s->loss_error)) {
         snprintf(text, sizeof text,
                  "the loss is %.4g where %.4g is expected of these outputs: targets and network do "
                  "not agree",
@@ -98,43 +101,73 @@ static bool broken(fanin_signal *s, const fanin_thresholds *t) {
     return false;
 }
 
-/* Shrinking or growing: by slope, end to end, or one layer out of line with the one before it. */
-static bool drifts(fanin_signal *s, const fanin_thresholds *t, bool backward) {
-    double per_layer = backward ? s->backward_slope : s->forward_slope;
-    int n = s->layer_count, worst = -1;
-    double jump = 0;
-    for (int i = 1; i < n; i++) {
-        double step = decades(&s->layers[i], backward) - decades(&s->layers[i - 1], backward);
-        bool output = i == n - 1; /* small logits, or a zero output layer, are fine */
-        if (isfinite(step) && !output && fabs(step) > fabs(jump)) jump = step, worst = i;
-    }
-    double range = isfinite(per_layer) ? per_layer * (n - 1) : 0;
-    bool bad_layer = 2 * fabs(jump) > t->layer,
-         bad_slope = fabs(per_layer) > t->slope && fabs(range) > t->range;
-    if (n < 3 || (!bad_layer && !bad_slope && !(fabs(range) > 2 * t->range))) return false;
-    /* Forward, the signal shrinks towards the output; backward, the gradient shrinks towards the input. */
-    double direction = bad_layer ? jump : per_layer;
-    bool shrinks = backward ? direction > 0 : direction < 0;
+/* A factor 2.5 a layer is too much in any network of this many layers. */
+static const double steep = 0.4;
+enum { STEEP_LAYERS = 3 };
+
+static void judge_jump(fanin_signal *s, int layer, double jump, bool backward) {
     char text[400];
-    const char *what = backward ? "gradient" : "signal", *towards = backward ? "input" : "output";
-    if (bad_layer) {
-        snprintf(
-            text, sizeof text,
-            "layer %s changes the %s by %.1f decades at once: give it the scale of its neighbours, "
-            "fanin explain shows its rule",
-            s->layers[worst].name, what, jump);
-        judge(s, shrinks ? FANIN_VERDICT_VANISHING : FANIN_VERDICT_EXPLODING, worst, text);
+    bool shrinks = backward ? jump > 0 : jump < 0;
+    snprintf(
+        text, sizeof text,
+        "layer %s %s the %s %.3g times at once: give it the scale of its neighbours; fanin explain "
+        "shows its rule, --rule '%s=he_normal' draws it anew",
+        s->layers[layer].name, shrinks ? "shrinks" : "multiplies", backward ? "gradient" : "signal",
+        pow(10, fabs(jump)), s->layers[layer].name);
+    judge(s, shrinks ? FANIN_VERDICT_VANISHING : FANIN_VERDICT_EXPLODING, layer, text);
+}
+
+/* What to try against a drift, by the activation that most layers have. */
+static const char *remedy(const fanin_signal *s, bool *rectifier) {
+    int rectifiers = 0, sigmoids = 0, none = 0;
+    for (int i = 0; i < s->layer_count; i++) {
+        const char *a = s->layers[i].activation;
+        if (!a)
+            none++;
+        else if (strstr(a, "elu") || strstr(a, "silu") || strstr(a, "swish"))
+            rectifiers++;
+        else if (strstr(a, "sigmoid"))
+            sigmoids++;
+    }
+    *rectifier = 2 * rectifiers > s->layer_count - none;
+    if (*rectifier) return "--scheme he";
+    return sigmoids > 0 ? "tanh instead of the sigmoid, or --scheme lecun_normal:gain=4"
+                        : "--scheme xavier";
+}
+
+static void judge_drift(fanin_signal *s, double per_layer, bool backward) {
+    char text[400];
+    bool rectifier, shrinks = backward ? per_layer > 0 : per_layer < 0;
+    const char *try = remedy(s, &rectifier);
+    int first = backward ? 0 : s->layer_count - 1;
+    snprintf(
+        text, sizeof text,
+        "the %s %s by %.2f decades a layer towards the %s and is worst at %s: the weights are too "
+        "%s, or a residual sum grows without norm; try %s",
+        backward ? "gradient" : "signal", shrinks ? "shrinks" : "grows", fabs(per_layer),
+        backward ? "input" : "output", s->layers[first].name, shrinks ? "small" : "large", try);
+    judge(s, shrinks ? FANIN_VERDICT_VANISHING : FANIN_VERDICT_EXPLODING, first, text);
+}
+
+/* Shrinking or growing: one layer out of line with the one before it, or all of them. The output layer is
+ * left out. Forward, a signal shrinks towards the output; backward, a gradient shrinks towards the input. */
+static bool drifts(fanin_signal *s, const fanin_thresholds *t, bool backward) {
+    int hidden = s->layer_count - 1, worst = -1;
+    double jump = 0;
+    for (int i = 1; i < hidden; i++) {
+        double step = decades(&s->layers[i], backward) - decades(&s->layers[i - 1], backward);
+        if (isfinite(step) && fabs(step) > fabs(jump)) jump = step, worst = i;
+    }
+    if (2 * fabs(jump) > t->layer) {
+        judge_jump(s, worst, jump, backward);
         return true;
     }
-    const char *act = s->layers[0].activation ? s->layers[0].activation : "no activation";
-    bool rectifier = strstr(act, "elu") != NULL;
-    snprintf(text, sizeof text,
-             "the %s %s by %.2f decades a layer towards the %s (%s follows): weights want std %s; "
-             "try --scheme %s",
-             what, shrinks ? "shrinks" : "grows", fabs(per_layer), towards, act,
-             rectifier ? "sqrt(2 / fan_in)" : "near 1 / sqrt(fan_in)", rectifier ? "he" : "xavier");
-    judge(s, shrinks ? FANIN_VERDICT_VANISHING : FANIN_VERDICT_EXPLODING,
-          shrinks && !backward ? n - 1 : 0, text);
+    double per_layer = slope(s, hidden, backward), size = fabs(per_layer);
+    double range = isfinite(per_layer) ? size * (hidden - 1) : 0;
+    if (!(size > t->slope && range > t->range) && !(range > 2 * t->range) &&
+        !(size > steep && hidden >= STEEP_LAYERS))
+        return false;
+    judge_drift(s, per_layer, backward);
     return true;
 }
 
@@ -154,11 +187,11 @@ static bool collapsed(fanin_signal *s, const fanin_thresholds *t) {
     return false;
 }
 
-void fanin__signal_judge(fanin_signal *s, const fanin_thresholds *t) {
+void fanin__signal_judge(fanin_signal *s, const fanin_thresholds *t, bool may_be_trained) {
     char text[400];
-    s->forward_slope = slope(s, false);
-    s->backward_slope = slope(s, true);
-    if (broken(s, t)) return;
+    s->forward_slope = slope(s, s->layer_count, false);
+    s->backward_slope = slope(s, s->layer_count, true);
+    if (broken(s, t, may_be_trained)) return;
     int at = first_above(s, symmetric_share, 0.5);
     if (at >= 0) {
         snprintf(text, sizeof text,

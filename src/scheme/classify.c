@@ -487,9 +487,11 @@ static void follow_activations(job *j) {
         fanin_class c = info->tensor.cls;
         bool may =
             c == FANIN_CLASS_DENSE || (c >= FANIN_CLASS_CONV && c <= FANIN_CLASS_CONV_TRANSPOSE);
+        int argument, result;
         if (may || c == FANIN_CLASS_OUTPUT)
-            info->tensor.nonlinearity = fanin__follow_activation(
-                &j->w, &j->w.graph->nodes[info->node], j->owner->acts[i], sizeof j->owner->acts[i]);
+            info->tensor.nonlinearity =
+                fanin__follow_activation(&j->w, &j->w.graph->nodes[info->node], j->owner->acts[i],
+                                         sizeof j->owner->acts[i], &argument, &result);
     }
 }
 

@@ -59,9 +59,11 @@ int fanin__trace(fanin__wiring *w, int value, fanin__use *uses, int *total);
 
 /* ---- follow.c: what comes behind and before a layer ---------------------------------------------- */
 
-/* The activation behind node's first output, as text into buf or static; NULL: none. */
+/* The activation behind node's first output, as text into buf (96 bytes suffice) or static; NULL: none.
+ * *argument is the value that it is applied to, *result its value, -1 where it is spelled out in several
+ * nodes. */
 const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, char *buf,
-                                     size_t size);
+                                     size_t size, int *argument, int *result);
 enum { FANIN__IS_Q = 1, FANIN__IS_K = 2, FANIN__IS_V = 4 };
 /* Which inputs of attention the node's output becomes: a set of the above. */
 int fanin__follow_attention(fanin__wiring *w, const fanin_node *node);

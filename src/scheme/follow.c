@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "operator/activation_node.h"
 #include "scheme/classify.h"
 
 #define WEIGHTED "Conv|ConvTranspose|Gemm|MatMul|Einsum"
@@ -42,50 +43,14 @@ static bool reads(const fanin_node *n, int value) {
 
 /* ---- activations ------------------------------------------------------------------------------- */
 
-static const char *with_parameter(const char *name, double value, double usual, char *buf,
-                                  size_t size) {
-    if (value == usual) return name;
-    snprintf(buf, size, "%s:%.6g", name, value);
-    return buf;
-}
-
 /* Activations that are one node. */
 static const char *named_activation(const fanin_graph *g, const fanin_node *n, char *buf,
                                     size_t size) {
-    static const struct {
-        const char *op, *name;
-        double alpha; /* the operator's default; NaN: it has none */
-    } rows[] = {{"Relu", "relu", NAN},
-                {"Tanh", "tanh", NAN},
-                {"Sigmoid", "sigmoid", NAN},
-                {"Softsign", "softsign", NAN},
-                {"Softplus", "softplus", NAN},
-                {"Selu", "selu", NAN},
-                {"LeakyRelu", "leaky_relu", 0.01},
-                {"Elu", "elu", 1},
-                {"Celu", "celu", 1},
-                {"HardSwish", "hard_swish", NAN},
-                {"HardSigmoid", "hard_sigmoid", NAN},
-                {"Mish", "mish", NAN},
-                {"Gelu", "gelu", NAN},
-                {"PRelu", "prelu", NAN},
-                {"Sin", "sin", NAN},
-                {"Cos", "cos", NAN}};
-    for (size_t i = 0; i < FANIN_COUNT(rows); i++) {
-        if (strcmp(n->op, rows[i].op) != 0) continue;
-        if (isnan(rows[i].alpha)) return rows[i].name;
-        double alpha = fanin_node_attr_float(n, "alpha", rows[i].alpha);
-        bool usual = fabs(alpha - rows[i].alpha) < 1e-7;
-        return with_parameter(rows[i].name, usual ? rows[i].alpha : alpha, rows[i].alpha, buf,
-                              size);
-    }
-    if (fanin__is(n, "Activation") && strcmp(n->domain, "fanin") == 0)
-        return fanin_node_attr_string(n, "name", fanin_node_attr_string(n, "formula", NULL));
     if (fanin__is(n, "Clip") && n->input_count > 2 &&
         fanin__constant_number(g, n->inputs[1]) == 0 &&
         fanin__constant_number(g, n->inputs[2]) == 6)
         return "relu6";
-    return NULL;
+    return fanin__node_activation(n, buf, size);
 }
 
 /* `op` and a Mul behind it that takes `x` again: x sigmoid(x), x tanh(softplus(x)) ... */
@@ -132,8 +97,9 @@ static bool passes_activation(const fanin__wiring *w, const fanin_node *n, int s
 }
 
 const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, char *buf,
-                                     size_t size) {
+                                     size_t size, int *argument, int *result) {
     queue q;
+    *argument = *result = -1;
     start(&q, w);
     push(&q, node->output_count > 0 ? node->outputs[0] : -1);
     for (; q.head < q.tail && q.head < 24; q.head++) {
@@ -142,10 +108,16 @@ const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, c
         for (int i = w->first[x]; i < fanin__readers_end(w, x) && !spelled; i++) {
             const fanin_node *n = &w->graph->nodes[w->readers[i].node];
             spelled = spelled_activation(w, x, n);
-            if (!named && w->readers[i].slot == 0) named = named_activation(w->graph, n, buf, size);
+            if (!named && w->readers[i].slot == 0) {
+                named = named_activation(w->graph, n, buf, size);
+                if (named) *result = n->output_count > 0 ? n->outputs[0] : -1;
+            }
             if (passes_activation(w, n, w->readers[i].slot)) push(&q, n->outputs[0]);
         }
-        if (spelled || named) return spelled ? spelled : named;
+        if (!spelled && !named) continue;
+        *argument = x;
+        if (spelled) *result = -1;
+        return spelled ? spelled : named;
     }
     return NULL;
 }

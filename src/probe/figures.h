@@ -1,0 +1,27 @@
+/* figures.h - what figures.c and symmetry.c give signal.c. */
+#ifndef FANIN_SRC_PROBE_FIGURES_H
+#define FANIN_SRC_PROBE_FIGURES_H
+
+#include "fanin/probe.h"
+#include "probe/layers.h"
+
+/* Adds one pass's figures of a layer to *out: logarithms of magnitudes, shares as they are. Shape and
+ * histograms are those of the first seed. INTERNAL: the program did not keep the layer's output. */
+fanin_status fanin__measure_layer(const fanin_graph *graph, const fanin__layer *layer,
+                                  const fanin_program *program, size_t batch, double lr,
+                                  bool first_seed, fanin_layer_signal *out);
+/* Sums over seeds become means. */
+void fanin__finish_layer(fanin_layer_signal *layer, int seeds);
+/* Mean loss over uniform classes, or N(0,1) targets, given the outputs; and the variance of the batch's
+ * loss around it. NaN where the output has no such loss. */
+void fanin__expect_loss(const fanin_program *program, const char *loss, double *expected,
+                        double *variance);
+
+/* Half the units or more equal another in weights and in gradients. */
+fanin_status fanin__find_symmetry(const fanin_graph *graph, const fanin__layer *layer,
+                                  fanin_buffer weight, fanin_buffer gradient, bool *symmetric);
+
+double fanin__root_mean_square(fanin_buffer values);              /* NaN of nothing */
+int fanin__weight_index(const fanin_program *program, int value); /* -1: not a weight */
+
+#endif

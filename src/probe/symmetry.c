@@ -1,0 +1,70 @@
+/* symmetry.c - units of a layer that are equal and that no gradient will ever tell apart. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "probe/figures.h"
+
+static uint64_t hash_unit(const float *w, size_t start, size_t step, size_t inner,
+                          size_t outer_step, size_t outer) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < inner; i++) {
+            uint32_t bits;
+            float x = w[start + o * outer_step + i * step] + 0.0f; /* -0 is 0 */
+            memcpy(&bits, &x, 4);
+            h = (h ^ bits) * 0x100000001b3u;
+        }
+    return h;
+}
+
+static int compare_hashes(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Share of units whose weights equal those of another unit. */
+static fanin_status shared_units(const float *w, const fanin_value *value, bool in_out,
+                                 double *share) {
+    size_t units = (size_t)value->dims[in_out ? 1 : 0], count = 1, inner = 1;
+    for (int i = 0; i < value->rank; i++) count *= (size_t)value->dims[i];
+    for (int i = 2; i < value->rank; i++) inner *= (size_t)value->dims[i];
+    *share = 0;
+    if (units < 2 || count == 0) return FANIN_OK;
+    uint64_t *hashes = fanin_calloc(units, sizeof *hashes);
+    if (!hashes) return FANIN_NOMEM;
+    size_t per_unit = count / units;
+    for (size_t u = 0; u < units; u++)
+        hashes[u] = in_out
+                        ? hash_unit(w, u * inner, 1, inner, units * inner, (size_t)value->dims[0])
+                        : hash_unit(w, u * per_unit, 1, per_unit, 0, 1);
+    qsort(hashes, units, sizeof *hashes, compare_hashes);
+    size_t same = 0;
+    for (size_t u = 0; u < units; u++)
+        same +=
+            (u > 0 && hashes[u] == hashes[u - 1]) || (u + 1 < units && hashes[u] == hashes[u + 1]);
+    fanin_free(hashes);
+    *share = (double)same / (double)units;
+    return FANIN_OK;
+}
+
+/* Equal weights are a symmetry only if the gradients do not break it: a zero output layer has them
+ * different. Gradients may differ by rounding, so their rows are compared by sums. */
+fanin_status fanin__find_symmetry(const fanin_graph *g, const fanin__layer *layer, fanin_buffer w,
+                                  fanin_buffer grad, bool *symmetric) {
+    const fanin_value *value = &g->values[layer->weight];
+    double share;
+    *symmetric = false;
+    FANIN_TRY(shared_units(w.data, value, layer->rows_are_inputs, &share));
+    if (share < 0.5 || !grad.data) return FANIN_OK;
+    float *rounded = fanin_calloc(grad.count, sizeof *rounded);
+    if (!rounded) return FANIN_NOMEM;
+    double size = fanin__root_mean_square(grad);
+    const float *v = grad.data;
+    for (size_t i = 0; i < grad.count; i++)
+        rounded[i] = size > 0 ? (float)(round((double)v[i] / size * 1e3) / 1e3) : 0;
+    fanin_status status = shared_units(rounded, value, layer->rows_are_inputs, &share);
+    *symmetric = status == FANIN_OK && share >= 0.5;
+    fanin_free(rounded);
+    return status;
+}

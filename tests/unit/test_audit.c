@@ -117,6 +117,7 @@ TEST(what_was_declared_passes) {
             for (size_t d = 0; d < FANIN_COUNT(dtypes); d++) {
                 /* 0.02 lies below fp8's normal range: rounding is no longer small. */
                 if (dtypes[d] == FANIN_F8_E4M3 && strstr(rules[r], "0.02")) continue;
+                if (s == 3 && d != 0 && d != 2) continue; /* the large one in f32 and bf16 */
                 fanin_tensor w = fanin_tensor_torch("w", 2, shapes[s]);
                 if (s == 2 && strcmp(rules[r], "sparse") == 0) continue;
                 case_of(&w, rules[r], rules[r], dtypes[d], 0);

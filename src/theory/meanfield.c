@@ -302,7 +302,7 @@ static fanin_status solve_c(net *n, double q, double next_q, fanin_meanfield *ou
 
 static double depth_scale(double chi) {
     chi = fabs(chi);
-    if (fabs(chi - 1) < 1e-14) return INFINITY;
+    if (fabs(chi - 1) < 1e-12) return INFINITY;
     return -1 / log(chi);
 }
 

@@ -93,6 +93,15 @@ FANIN_API double fanin_program_loss(const fanin_program *program);
 /* Bytes planned for activations and gradients, and for weights. */
 FANIN_API size_t fanin_program_memory(const fanin_program *program);
 
+/* ---- the table of operators ------------------------------------------------------------------- */
+
+typedef struct fanin_operator_info {
+    const char *name, *domain; /* "Conv", "" for ONNX's own */
+    const char *kind;          /* "activation", "normalisation", "shape" ... */
+} fanin_operator_info;
+FANIN_API int fanin_operator_count(void);
+FANIN_API fanin_operator_info fanin_operator_at(int i);
+
 #ifdef __cplusplus
 }
 #endif

@@ -264,6 +264,21 @@ int cli_width(void) {
     return n > 0 ? n : 80;
 }
 
+void cli_wrapped(const char *text, int used) {
+    int width = cli_width();
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (used > 0 && used + 1 + n > width) {
+            fputs("\n", stdout);
+            used = 0;
+        }
+        used += printf("%s%.*s", used ? " " : "", n, text);
+        text += n;
+        while (*text == ' ') text++;
+    }
+    fputs("\n", stdout);
+}
+
 static void report(void *ctx, const char *what, double done, double total) {
     (void)ctx;
     double t = now();

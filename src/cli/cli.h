@@ -108,6 +108,8 @@ fanin_progress cli_progress(cli *c);
 void cli_progress_end(cli *c);
 /* Columns of the terminal (80 when there is none). */
 int cli_width(void);
+/* Prints text behind `used` columns of a line, broken at blanks to the terminal's width, and a newline. */
+void cli_wrapped(const char *text, int used);
 /* "\033[31m" and so on when colour is on, "" otherwise. */
 const char *cli_style(const cli *c, const char *style);
 

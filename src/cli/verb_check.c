@@ -90,33 +90,69 @@ static const char *percent(double share, char buf[16]) {
     return buf;
 }
 
+/* Which of the columns that belong to some activations only have anything to show. */
+static void columns_of(const fanin_signal *s, bool *saturated, bool *dead) {
+    *saturated = *dead = false;
+    for (int i = 0; i < s->layer_count; i++) {
+        *saturated = *saturated || !isnan(s->layers[i].saturated);
+        *dead = *dead || !isnan(s->layers[i].dead);
+    }
+}
+
+static const char *three_places(double v, char buf[16]) {
+    if (isnan(v))
+        buf[0] = '\0';
+    else
+        snprintf(buf, 16, "%.3f", fabs(v) < 5e-4 ? 0.0 : v);
+    return buf;
+}
+
+/* The name without ".weight", which nearly all share. */
+static const char *short_name(const char *name, char buf[128]) {
+    size_t n = strlen(name), tail = strlen(".weight");
+    if (n > tail && !strcmp(name + n - tail, ".weight")) n -= tail;
+    snprintf(buf, 128, "%.*s", (int)n, name);
+    return buf;
+}
+
+static fanin_status layer_row(cli *c, fanin_table *t, const fanin_signal *s, int i,
+                              double decade[4]) {
+    const fanin_layer_signal *l = &s->layers[i];
+    char bar[32], gradient_bar[32], text[7][16], name[128];
+    const char *cells[10];
+    bool saturated, dead;
+    int n = 0;
+    columns_of(s, &saturated, &dead);
+    snprintf(text[0], sizeof text[0], "%.3g", l->std);
+    snprintf(text[1], sizeof text[1], "%.3g", l->grad_norm);
+    cells[n++] = short_name(l->name, name);
+    cells[n++] = l->op;
+    cells[n++] = three_places(l->mean, text[2]);
+    cells[n++] = text[0];
+    cells[n++] = fanin_bar(log10(l->second_moment), decade[0], decade[1], 6, bar, sizeof bar);
+    if (saturated) cells[n++] = percent(l->saturated, text[3]);
+    if (dead) cells[n++] = percent(l->dead, text[4]);
+    cells[n++] = three_places(l->sample_correlation, text[5]);
+    cells[n++] = text[1];
+    cells[n++] =
+        fanin_bar(log10(l->grad_norm), decade[2], decade[3], 6, gradient_bar, sizeof gradient_bar);
+    return fanin_table_row(t, i == s->first_bad ? cli_style(c, "\033[31m") : NULL, cells);
+}
+
 static int print_table(cli *c, const fanin_signal *s) {
     fanin_table *t;
-    double low[2], high[2];
-    if (fanin_table_create("<~layer|<op|>mean|>std|<signal|>sat|>dead|>corr|>gradient|<  ", &t) !=
-        FANIN_OK)
-        return cli_fail(c, FANIN_NOMEM, NULL);
-    decades(s, false, &low[0], &high[0]);
-    decades(s, true, &low[1], &high[1]);
+    double decade[4];
+    bool saturated, dead;
+    char heads[96];
+    columns_of(s, &saturated, &dead);
+    snprintf(heads, sizeof heads, "<~layer|<op|>mean|>std|<signal%s%s|>corr|>gradient|<",
+             saturated ? "|>sat" : "", dead ? "|>dead" : "");
+    if (fanin_table_create(heads, &t) != FANIN_OK) return cli_fail(c, FANIN_NOMEM, NULL);
+    decades(s, false, &decade[0], &decade[1]);
+    decades(s, true, &decade[2], &decade[3]);
     fanin_status status = FANIN_OK;
-    for (int i = 0; i < s->layer_count && status == FANIN_OK; i++) {
-        const fanin_layer_signal *l = &s->layers[i];
-        char bar[32], gradient_bar[32], saturated[16], dead[16], correlation[16], mean[16];
-        fanin_bar(log10(l->second_moment), low[0], high[0], 6, bar, sizeof bar);
-        fanin_bar(log10(l->grad_norm), low[1], high[1], 6, gradient_bar, sizeof gradient_bar);
-        correlation[0] = '\0';
-        if (!isnan(l->sample_correlation))
-            snprintf(correlation, sizeof correlation, "%.3f", l->sample_correlation);
-        snprintf(mean, sizeof mean, "%.3f", fabs(l->mean) < 5e-4 ? 0.0 : l->mean);
-        const char *style = i == s->first_bad ? cli_style(c, "\033[31m") : NULL;
-        char std[16], gradient[16];
-        snprintf(std, sizeof std, "%.3g", l->std);
-        snprintf(gradient, sizeof gradient, "%.3g", l->grad_norm);
-        status = fanin_table_row(
-            t, style,
-            (const char *[]){l->name, l->op, mean, std, bar, percent(l->saturated, saturated),
-                             percent(l->dead, dead), correlation, gradient, gradient_bar});
-    }
+    for (int i = 0; i < s->layer_count && status == FANIN_OK; i++)
+        status = layer_row(c, t, s, i, decade);
     char *text = NULL;
     if (status == FANIN_OK) status = fanin_table_render(t, cli_width(), &text);
     fanin_table_destroy(t);
@@ -132,8 +168,10 @@ static int print_signal(cli *c, const fanin_signal *s) {
     bool healthy = s->verdict == FANIN_VERDICT_HEALTHY;
     printf("\nloss %.4g (%.4g expected)   decades per layer: forward %+.3f, backward %+.3f\n",
            s->loss, s->expected_loss, s->forward_slope, s->backward_slope);
-    printf("%s%s%s: %s\n", cli_style(c, healthy ? "\033[32;1m" : "\033[31;1m"),
-           fanin_verdict_name(s->verdict), cli_style(c, "\033[0m"), s->advice);
+    const char *word = fanin_verdict_name(s->verdict);
+    printf("%s%s%s:", cli_style(c, healthy ? "\033[32;1m" : "\033[31;1m"), word,
+           cli_style(c, "\033[0m"));
+    cli_wrapped(s->advice, (int)strlen(word) + 1);
     return 0;
 }
 

@@ -68,8 +68,8 @@ static json_t *comparison_json(const fanin_comparison *x) {
 
 static int print_ranking(cli *c, const fanin_comparison *x) {
     fanin_table *t;
-    fanin_status status = fanin_table_create(
-        "<~scheme|<before|>signal|>gradient|>loss|>error|>spread|>to target|>time", &t);
+    fanin_status status =
+        fanin_table_create("<~scheme|<before|>signal|>grad|>loss|>error|>spread|>target|>time", &t);
     for (int i = 0; i < x->rank_count && status == FANIN_OK; i++) {
         const fanin_compare_rank *r = &x->ranks[i];
         char signal[16], gradient[16], loss[16], error[16] = "", spread[24] = "", steps[24] = "-",
@@ -99,8 +99,8 @@ static int print_ranking(cli *c, const fanin_comparison *x) {
     if (status != FANIN_OK) return cli_fail(c, status, NULL);
     fputs(text, stdout);
     fanin_free(text);
-    printf("\nbefore: verdict on the untrained network; signal, gradient: decades per layer (0 is\n"
-           "best); to target: steps until test loss %.3f. Same batches, same order.\n",
+    printf("\nbefore: verdict on the untrained network; signal, grad: decades per layer (0 is\n"
+           "best); target: steps until test loss %.3f. Same batches, same order.\n",
            x->target_loss);
     return 0;
 }

@@ -78,7 +78,7 @@ static int info_verb(cli *c, const char *name, uint64_t seed) {
         json_object_set_new(o, "class_counts", classes);
         code = cli_json(c, o);
     } else {
-        printf("%s: %s\n", info->name, info->about);
+        cli_wrapped(info->about, printf("%s:", info->name));
         printf("sample   %s, %s\n", cli_shape_text(info->dims, info->rank),
                info->classes ? "class" : "real targets");
         printf("train    %s\ntest     %s\n",

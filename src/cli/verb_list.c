@@ -1,6 +1,8 @@
 /* fanin list: the tables behind every name that the program accepts. */
 #include <fanin/activation.h>
+#include <fanin/compat.h>
 #include <fanin/data.h>
+#include <fanin/engine.h>
 #include <fanin/graph.h>
 #include <fanin/init.h>
 #include <fanin/report.h>
@@ -65,6 +67,27 @@ static entry data_at(int i) {
     return (entry){d.name, {d.about, d.grammar, d.files}};
 }
 
+static int stream_count(void) {
+    int n = 1; /* our own stands first */
+    while (fanin_compat_table((size_t)n - 1)) n++;
+    return n;
+}
+
+static entry stream_at(int i) {
+    if (i == 0)
+        return (entry){"fanin",
+                       {"counter-based, one stream a tensor name: any part of any tensor in any "
+                        "order, the same bytes",
+                        ""}};
+    const fanin_compat_row *r = fanin_compat_table((size_t)i - 1);
+    return (entry){r->name, {r->summary, r->keys}};
+}
+
+static entry operator_at(int i) {
+    fanin_operator_info o = fanin_operator_at(i);
+    return (entry){o.name, {o.kind, o.domain[0] ? o.domain : "ai.onnx"}};
+}
+
 static const kind kinds[] = {
     {"activations",
      {"formula", "aliases", "pairs with", "paper"},
@@ -78,6 +101,8 @@ static const kind kinds[] = {
      NULL},
     {"schemes", {"about", "source"}, fanin_scheme_count, scheme_at, scheme_lines},
     {"optimizers", {"step", "options", "source"}, fanin_optimizer_count, optimizer_at, NULL},
+    {"streams", {"about", "keys"}, stream_count, stream_at, NULL},
+    {"operators", {"kind", "domain"}, fanin_operator_count, operator_at, NULL},
     {"models", {"about", "grammar"}, fanin_builtin_count, model_at, NULL},
     {"data", {"about", "grammar", "files"}, fanin_dataset_count, data_at, NULL},
 };
@@ -135,7 +160,9 @@ int verb_list(cli *c) {
         if (!strcmp(kinds[i].name, c->args[0])) k = &kinds[i];
     if (!k)
         return cli_usage(
-            c, "list %s: expected activations, rules, schemes, optimizers, models or data",
+            c,
+            "list %s: expected activations, rules, schemes, streams, operators, optimizers, models "
+            "or data",
             c->args[0]);
     if (c->arg_count == 1) return list_all(c, k);
     for (int i = 0; i < k->count(); i++) {

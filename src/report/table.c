@@ -142,6 +142,8 @@ fanin_status fanin_table_render(const fanin_table *t, int limit, char **text) {
             if (c) fanin__text_puts(&out, "  ");
             put_cell(&out, cells[c], width[c], t->right[c], c + 1 == t->columns);
         }
+        while (!out.failed && out.length > 0 && out.data[out.length - 1] == ' ')
+            out.data[--out.length] = '\0'; /* empty last cells and the rest of a bar */
         if (style) fanin__text_puts(&out, "\033[0m");
         fanin__text_puts(&out, "\n");
     }

@@ -104,7 +104,7 @@ static fanin_status parse_option(const row *r, const char *p, size_t n, settings
         if (!same || !takes(r, o->name)) continue;
         const char *end;
         double value = fanin__parse_double(equals + 1, &end);
-        if (end != p + n || !(value >= o->low && value <= o->high))
+        if (end == equals + 1 || end != p + n || !(value >= o->low && value <= o->high))
             return fanin_err_set(err, FANIN_ARG,
                                  "optimizer %s: %.*s: expected a number from %g to %g",
                                  r->shown.name, (int)n, p, o->low, o->high);

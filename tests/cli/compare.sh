@@ -1,0 +1,92 @@
+# fanin compare, check, train and list: fields, exit codes, pages, tables of 80 columns.
+. "$FANIN_SOURCE_DIR/tests/cli/lib.sh"
+net=mlp:2-8x1-2,act=tanh
+fast="--data spirals --steps 20 --batch 8 --eval-samples 50"
+
+# A value of the JSON in .out: jq is not there everywhere, python3 is what the tests have.
+field() { python3 -c "import json,sys; d=json.load(open('$tmp/.out')); print($1)"; }
+gives() { # NAME EXPRESSION TEXT
+  got=$(field "$2" 2>&1)
+  if [ "$got" = "$3" ]; then
+    echo "[       OK ] $1"
+  else
+    echo "[  FAILED  ] $1: '$got', expected '$3'"
+    failures=$((failures + 1))
+  fi
+}
+# No line of standard output is wider than 80 columns.
+narrow() { # NAME COMMAND...
+  name=$1
+  shift
+  check "$name" "$@"
+  wide=$(python3 -c "print(max([len(l.rstrip('\n')) for l in open('$tmp/.out', encoding='utf-8')] or [0]))")
+  if [ "$wide" -le 80 ]; then
+    echo "[       OK ] ${name}_fits"
+  else
+    echo "[  FAILED  ] ${name}_fits: $wide columns"
+    failures=$((failures + 1))
+  fi
+}
+export COLUMNS=80
+
+check compare "$FANIN" compare $net $fast --schemes he,zeros --seeds 2 --html page.html --json
+gives fields "' '.join(d)" "model data steps target_loss interrupted ranking"
+gives rank_fields "' '.join(d['ranking'][0])" "scheme runs trained loss error low high steps_to_target verdict forward_log10_per_layer backward_log10_per_layer seconds"
+gives ranks "len(d['ranking'])" 2
+gives runs "d['ranking'][0]['runs']" 2
+gives zeros_are_symmetric "[r['verdict'] for r in d['ranking'] if r['scheme']=='zeros'][0]" symmetric
+check page sh -c 'grep -q "<title>" page.html && ! grep -qE "(src|href)=.?https?:" page.html'
+narrow compare_table "$FANIN" compare $net $fast --schemes he,zeros --seeds 2
+
+# Commas separate schemes and the options of a rule.
+split() { # NAME TEXT EXPECTED
+  check "$1" "$FANIN" compare $net $fast --steps 1 --schemes "$2" --json
+  gives "$1_schemes" "' '.join(sorted(r['scheme'] for r in d['ranking']))" "$3"
+}
+split split_plain he,xavier "he xavier"
+split split_rule he,normal:std=0.01,xavier "he normal:std=0.01 xavier"
+split split_rules normal:mean=0,std=0.01,he "he normal:mean=0,std=0.01"
+split split_last he,uniform:low=-0.1,high=0.1 "he uniform:low=-0.1,high=0.1"
+split split_two normal:std=0.1,normal:std=0.2 "normal:std=0.1 normal:std=0.2"
+
+exits 2 no_data "$FANIN" compare $net --steps 5
+exits 2 no_steps "$FANIN" compare $net --data spirals
+exits 2 unknown_scheme "$FANIN" compare $net $fast --schemes he,hee
+says unknown_scheme_says hee
+exits 2 unknown_optimizer "$FANIN" compare $net $fast --optimizer sdg
+exits 5 no_folder "$FANIN" compare $net $fast --html none/page.html
+exits 130 interrupted sh -c '"$0" compare mlp:1024-500x5-9 --data shapeset --steps 100000 --quiet & p=$!; sleep 2; kill -INT $p; wait $p' "$FANIN"
+
+# check: exit 1 when unhealthy, unless told never to.
+check healthy "$FANIN" check mlp:784-100x5-10 --scheme he --html check.html --json
+gives check_fields "' '.join(d)" "model scheme verdict layers summary"
+gives verdict "d['verdict']" healthy
+gives no_first_bad "d['summary']['first_bad_layer']" None
+check check_page sh -c 'grep -q "<title>" check.html && ! grep -qE "(src|href)=.?https?:" check.html'
+exits 1 unhealthy "$FANIN" check mlp:784-100x5-10 --scheme zeros
+check unhealthy_never "$FANIN" check mlp:784-100x5-10 --scheme zeros --fail-on never --json
+gives symmetric "d['verdict']" symmetric
+gives first_bad "d['summary']['first_bad_layer']" fc1.weight
+exits 2 bad_threshold "$FANIN" check mlp:784-100x5-10 --threshold dea=1
+check threshold "$FANIN" check mlp:784-100x5-10,act=tanh --scheme lecun_normal:gain=3 --threshold saturated=0.9
+narrow check_table "$FANIN" check mlp:784-100x5-10 --scheme he
+narrow check_sick_table "$FANIN" check mlp:784-100x5-10 --scheme zeros --fail-on never
+if [ -d "$shared/models/graphs" ]; then
+  narrow check_gpt "$FANIN" check "$shared/models/graphs/gpt_tiny_weights.onnx" --scheme he --batch 2 --fail-on never
+else
+  skip check_gpt "no ../shared"
+fi
+
+for kind in activations rules schemes streams operators optimizers models data; do
+  narrow list_$kind "$FANIN" list $kind
+done
+check list_stream "$FANIN" list streams torch
+check list_operator "$FANIN" list operators conv
+check list_json "$FANIN" list operators --json
+gives operators_count "len(d['operators']) > 100" True
+exits 2 list_nothing "$FANIN" list nothing
+says list_nothing_says operators
+"$FANIN" init $net --scheme he --quiet -o w.safetensors
+narrow show "$FANIN" show w.safetensors
+narrow data_info "$FANIN" data info shapeset
+finish

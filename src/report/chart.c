@@ -7,7 +7,7 @@
 
 #include "report/page.h"
 
-enum { WIDTH = 640, HEIGHT = 330, LEFT = 74, RIGHT = 14, TOP = 10, BOTTOM = 46, TICKS_MAX = 16 };
+enum { WIDTH = 640, HEIGHT = 330, LEFT = 74, RIGHT = 14, TOP = 10, BOTTOM = 54, TICKS_MAX = 16 };
 
 typedef struct axis {
     double low, high; /* in log10 where log */
@@ -38,7 +38,8 @@ static void widen(axis *a, const double *v, size_t n) {
 static void linear_ticks(axis *a, int want, bool snug) {
     double span = a->high - a->low;
     if (!(span > 0))
-        span = fabs(a->low) > 0 ? fabs(a->low) * 0.2 : 1, a->low -= span / 2, a->high += span / 2;
+        span = fabs(a->low) > 0 ? fabs(a->low) * 0.2 : 1, a->high += span / 2,
+        a->low -= a->low != 0 ? span / 2 : 0, span = a->high - a->low;
     double raw = span / want, ten = pow(10, floor(log10(raw))), step = ten;
     if (raw > 5 * ten)
         step = 10 * ten;
@@ -91,10 +92,20 @@ static void draw_y(fanin__text *t, const axis *y, const char *label) {
                            "<text x=%d y=%.1f text-anchor=end>%s</text>\n",
                            LEFT, WIDTH - RIGHT, at, at, LEFT - 7, at + 4.5, text);
     }
-    fanin__text_printf(t, "<text transform=\"translate(12 %d) rotate(-90)\" text-anchor=middle>",
-                       (TOP + HEIGHT - BOTTOM) / 2);
+    fanin__text_printf(
+        t, "<text class=yl transform=\"translate(12 %d) rotate(-90)\" text-anchor=middle>",
+        (TOP + HEIGHT - BOTTOM) / 2);
     fanin__html_escape(t, label ? label : "");
     fanin__text_puts(t, "</text>\n");
+}
+
+/* Every how many layers a name stands under the axis: long names need more room. */
+static size_t label_step(const fanin_chart *c) {
+    size_t longest = 0;
+    for (size_t i = 0; c->x_names && i < c->x_name_count; i++)
+        longest = strlen(c->x_names[i]) > longest ? strlen(c->x_names[i]) : longest;
+    size_t labels = longest > strlen(".weight") + 6 ? 4 : 7;
+    return c->x_names ? (c->x_name_count + labels - 1) / labels : 1;
 }
 
 static void draw_x(fanin__text *t, const axis *x, const fanin_chart *c) {
@@ -102,20 +113,19 @@ static void draw_x(fanin__text *t, const axis *x, const fanin_chart *c) {
     int base = HEIGHT - BOTTOM;
     fanin__text_printf(t, "<line class=axis x1=%d x2=%d y1=%d y2=%d />\n", LEFT, WIDTH - RIGHT,
                        base, base);
-    size_t skip = c->x_names ? c->x_name_count / 9 + 1 : 1;
+    size_t skip = label_step(c);
     if (c->x_names) {
         for (size_t i = 0; i < c->x_name_count; i += skip) {
-            char name[16];
-            snprintf(name, sizeof name, strlen(c->x_names[i]) > 10 ? "%.9s…" : "%s", c->x_names[i]);
-            fanin__text_printf(t, "<text x=%.1f y=%d text-anchor=middle>", position(x, (double)i),
-                               base + 18);
-            fanin__html_escape(t, name);
+            fanin__text_printf(t, "<text%s x=%.1f y=%d text-anchor=middle>",
+                               i / skip % 2 ? " class=\"xl odd\"" : " class=xl",
+                               position(x, (double)i), base + 18);
+            fanin__put_layer(t, c->x_names[i], 14);
             fanin__text_puts(t, "</text>\n");
         }
     } else {
         for (int i = 0; i < x->tick_count; i++) {
             tick_text(x, x->ticks[i], text);
-            fanin__text_printf(t, "<text x=%.1f y=%d text-anchor=middle>%s</text>\n",
+            fanin__text_printf(t, "<text class=xl x=%.1f y=%d text-anchor=middle>%s</text>\n",
                                position(x, x->ticks[i]), base + 18, text);
         }
     }
@@ -278,19 +288,29 @@ static void draw_ridge(fanin__text *t, const fanin_ridges *r, size_t row, double
     for (size_t b = 0; b < r->bins; b++) {
         double left = r->low + (r->high - r->low) * (double)b / (double)r->bins;
         double right = r->low + (r->high - r->low) * (double)(b + 1) / (double)r->bins;
-        double top = base - (isfinite(share[b]) ? share[b] * scale * height : 0);
+        double top = base - (isfinite(share[b]) ? fmin(share[b] * scale, 1) * height : 0);
         fanin__text_printf(t, "L%.1f %.1fL%.1f %.1f", position(x, left), top, position(x, right),
                            top);
     }
     fanin__text_printf(t, "L%.1f %.1fZ\"><title>", position(x, r->high), base);
     fanin__html_escape(t, r->row_names[row]);
-    fanin__text_puts(t, "</title></path>\n<text text-anchor=end ");
+    fanin__text_puts(t, "</title></path>\n<text class=r text-anchor=end ");
     fanin__text_printf(t, "x=%d y=%.1f>", LEFT + 40, base - 3);
-    char name[24];
-    snprintf(name, sizeof name, strlen(r->row_names[row]) > 13 ? "%.12s…" : "%s",
-             r->row_names[row]);
-    fanin__html_escape(t, name);
+    fanin__put_layer(t, r->row_names[row], 14);
     fanin__text_puts(t, "</text>\n");
+}
+
+/* What a row is scaled by. A single bin far above the rest (a rectifier's zeros) is cut off at three times the
+ * next, or nothing else could be seen. */
+static double highest(const double *share, size_t bins) {
+    double first = 0, second = 0;
+    for (size_t b = 0; b < bins; b++) {
+        if (share[b] > first)
+            second = first, first = share[b];
+        else if (share[b] > second)
+            second = share[b];
+    }
+    return second > 0 ? fmin(first, 3 * second) : first;
 }
 
 void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
@@ -304,8 +324,7 @@ void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     fanin__html_escape(t, r->title ? r->title : "");
     fanin__text_puts(t, "\">\n");
     for (size_t row = 0; row < r->rows; row++) {
-        double top = 0;
-        for (size_t b = 0; b < r->bins; b++) top = fmax(top, r->shares[row * r->bins + b]);
+        double top = highest(r->shares + row * r->bins, r->bins);
         double base = TOP + height * (double)(row + 1);
         fanin__text_printf(t, "<line class=g x1=%d x2=%d y1=%.1f y2=%.1f />\n", LEFT + 48,
                            WIDTH - RIGHT, base, base);
@@ -314,7 +333,7 @@ void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     char text[32];
     for (int i = 0; i < x.tick_count; i++) {
         tick_text(&x, x.ticks[i], text);
-        fanin__text_printf(t, "<text x=%.1f y=%d text-anchor=middle>%s</text>\n",
+        fanin__text_printf(t, "<text class=xl x=%.1f y=%d text-anchor=middle>%s</text>\n",
                            position(&x, x.ticks[i]), HEIGHT - BOTTOM + 18, text);
     }
     fanin__text_printf(t, "<text x=%d y=%d text-anchor=middle>", (LEFT + 48 + WIDTH - RIGHT) / 2,

@@ -17,6 +17,30 @@ void fanin__html_escape(fanin__text *t, const char *s) {
     }
 }
 
+static const char *skip_points(const char *s, const char *end, int n) {
+    for (; s < end && n > 0; n--) do
+            s++;
+        while (s < end && ((unsigned char)*s & 0xc0) == 0x80);
+    return s;
+}
+
+void fanin__put_layer(fanin__text *t, const char *name, int max) {
+    char head[96];
+    size_t n = strlen(name), tail = strlen(".weight");
+    if (n > tail && !strcmp(name + n - tail, ".weight")) n -= tail;
+    const char *end = name + n;
+    int points = 0, left = max / 2;
+    for (const char *s = name; s < end; s = skip_points(s, end, 1)) points++;
+    const char *cut = points > max ? skip_points(name, end, left) : end;
+    snprintf(head, sizeof head, "%.*s", (int)(cut - name), name);
+    fanin__html_escape(t, head);
+    if (points <= max) return;
+    fanin__text_puts(t, "…");
+    cut = skip_points(name, end, points - (max - 1 - left));
+    snprintf(head, sizeof head, "%.*s", (int)(end - cut), cut);
+    fanin__html_escape(t, head);
+}
+
 const char *fanin__figure_text(double v, char buf[32]) {
     if (isnan(v))
         snprintf(buf, 32, "–");

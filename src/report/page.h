@@ -17,6 +17,9 @@ enum { FANIN__PALETTE = 8 }; /* classes c0 .. c7 of the style sheet */
 void fanin__html_escape(fanin__text *t, const char *s);
 /* At most four significant digits, "1e-05" for the far ends; NaN is an en dash. */
 const char *fanin__figure_text(double v, char buf[32]);
+/* A layer's name without ".weight", which nearly all share, escaped; longer than `max` code points it is
+ * shortened in its middle. */
+void fanin__put_layer(fanin__text *t, const char *name, int max);
 void fanin__page_open_grid(fanin_page *p);
 
 /* Everything between <style> and <script> tags. */

@@ -1,6 +1,7 @@
 /* pages.c - what a check and a comparison look like. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/page.h"
@@ -138,21 +139,39 @@ static void spread(double share, double low, double high, double widest, double 
     }
 }
 
+enum { ROWS_MAX = 20 };
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of all layers; one that is four times as wide as the middle one must not hide the others. */
+static double common_range(const fanin_signal *s, bool gradient) {
+    double range[ROWS_MAX];
+    size_t n = (size_t)s->layer_count, rows = n < ROWS_MAX ? n : ROWS_MAX;
+    for (size_t i = 0; i < rows; i++) {
+        const fanin_layer_signal *l = &s->layers[rows > 1 ? i * (n - 1) / (rows - 1) : 0];
+        range[i] = gradient ? l->grad_range : l->h_range;
+    }
+    qsort(range, rows, sizeof *range, compare_doubles);
+    return fmin(range[rows - 1], 4 * range[rows / 2]);
+}
+
 static void ridges(fanin_page *p, const char *title, const char *caption, const char *x_label,
                    const fanin_signal *s, bool gradient) {
     size_t n = (size_t)s->layer_count;
-    if (n == 0 || n > 24) return; /* more rows than that cannot be told apart */
-    double *shares = fanin_calloc(n * FANIN_HISTOGRAM_BINS, sizeof *shares), widest = 0;
-    const char *names[24];
+    size_t rows = n < ROWS_MAX ? n : ROWS_MAX; /* of deep networks evenly spaced layers */
+    if (n == 0) return;
+    double *shares = fanin_calloc(rows * FANIN_HISTOGRAM_BINS, sizeof *shares), widest;
+    const char *names[ROWS_MAX];
     if (!shares) {
         p->body.failed = true;
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        widest = fmax(widest, gradient ? s->layers[i].grad_range : s->layers[i].h_range);
-    for (size_t i = 0; i < n;
-         i++) { /* onto the common axis: each bin's share goes to where its middle lies */
-        const fanin_layer_signal *l = &s->layers[i];
+    widest = common_range(s, gradient);
+    for (size_t i = 0; i < rows; i++) { /* onto the common axis */
+        const fanin_layer_signal *l = &s->layers[rows > 1 ? i * (n - 1) / (rows - 1) : 0];
         const double *bins = gradient ? l->grad_bins : l->h_bins;
         double range = gradient ? l->grad_range : l->h_range;
         names[i] = l->name;
@@ -166,7 +185,7 @@ static void ridges(fanin_page *p, const char *title, const char *caption, const 
                             .x_label = x_label,
                             .low = -widest,
                             .high = widest,
-                            .rows = n,
+                            .rows = rows,
                             .bins = FANIN_HISTOGRAM_BINS,
                             .row_names = names,
                             .shares = shares};

@@ -41,6 +41,11 @@ static const row rows[] = {
       "unless said, bias=1 where there is no norm"},
      "act norm bias dropout classes input",
      fanin__builtin_resnet},
+    {{"densenet",
+      "densenet:121|161|169|201[,norm=batch][,act=relu][,classes=1000][,input=3x224x224]",
+      "Huang et al. 2017, with bottlenecks and compression, with torchvision's names"},
+     "act norm bias dropout classes input",
+     fanin__builtin_densenet},
     {{"gpt2", "gpt2:124m|355m|774m|1558m[,tokens=128] or gpt2:layers=L,width=D,heads=H,...",
       "decoder with tied embeddings, layer norms in front; options vocab=, context=, tokens=, "
       "act=, "

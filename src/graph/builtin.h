@@ -118,7 +118,7 @@ int fanin__net_attention(fanin__net *net, int x, const fanin__attention *a);
 typedef fanin_status fanin__builtin_fn(const fanin__spec *spec, fanin_graph **graph,
                                        fanin_err *err);
 fanin__builtin_fn fanin__builtin_mlp, fanin__builtin_autoencoder, fanin__builtin_lenet5,
-    fanin__builtin_convnet, fanin__builtin_vgg, fanin__builtin_resnet, fanin__builtin_gpt2,
-    fanin__builtin_vit, fanin__builtin_tensor;
+    fanin__builtin_convnet, fanin__builtin_vgg, fanin__builtin_resnet, fanin__builtin_densenet,
+    fanin__builtin_gpt2, fanin__builtin_vit, fanin__builtin_tensor;
 
 #endif

@@ -147,6 +147,18 @@ static fanin_torch_module kind_of(const fanin_plan_row *r) {
     return r->tensor.rank > 2 ? FANIN_TORCH_CONV : FANIN_TORCH_LINEAR;
 }
 
+/* The state_dict of the module whose `count` tensors begin at row `first`; dims belong to `list`. */
+static void list_module(const fanin_plan *p, int first, int count, fanin_torch_parameter *list,
+                        int64_t (*dims)[FANIN_MAX_RANK]) {
+    size_t prefix = prefix_of(p->rows[first].tensor.name);
+    for (int n = 0; n < count; n++) {
+        const fanin_plan_row *r = &p->rows[first + n];
+        torch_dims(&r->tensor, dims[n]);
+        list[n] = (fanin_torch_parameter){r->tensor.name + prefix + 1, r->dtype, dims[n],
+                                          r->tensor.rank, p->drawn[first + n]};
+    }
+}
+
 static fanin_status draw_module(const fanin_plan *p, fanin_compat_stream *s, int first, int count,
                                 fanin_err *err) {
     fanin_torch_parameter list[MODULE];
@@ -157,16 +169,10 @@ static fanin_status draw_module(const fanin_plan *p, fanin_compat_stream *s, int
             if (!p->rows[i].keep) FANIN_TRY(draw_rule(p, s, &p->rows[i], p->drawn[i], err));
         return FANIN_OK;
     }
-    size_t prefix = prefix_of(p->rows[first].tensor.name), n = 0;
-    for (int i = first; i < first + count && n < MODULE; i++) {
-        const fanin_plan_row *r = &p->rows[i];
-        torch_dims(&r->tensor, dims[n]);
-        list[n] = (fanin_torch_parameter){r->tensor.name + prefix + 1, r->dtype, dims[n],
-                                          r->tensor.rank, p->drawn[i]};
-        n++;
-    }
+    size_t prefix = prefix_of(p->rows[first].tensor.name);
+    list_module(p, first, count, list, dims);
     fanin_err why = {0};
-    fanin_status status = fanin_torch_module_init(&s->torch, kind, list, n, &why);
+    fanin_status status = fanin_torch_module_init(&s->torch, kind, list, (size_t)count, &why);
     if (status != FANIN_OK)
         return fanin_err_set(err, status, "%.*s as torch's %s: %.300s", (int)prefix,
                              p->rows[first].tensor.name, fanin_torch_module_name(kind),
@@ -176,14 +182,45 @@ static fanin_status draw_module(const fanin_plan *p, fanin_compat_stream *s, int
     return FANIN_OK;
 }
 
+static int module_rows(const fanin_plan *p, int first) {
+    int count = 1;
+    while (first + count < p->count && count < MODULE && same_module(p, first, first + count))
+        count++;
+    return count;
+}
+
 static fanin_status draw_modules(const fanin_plan *p, fanin_compat_stream *s, fanin_err *err) {
-    for (int i = 0; i < p->count;) {
-        int count = 1;
-        while (i + count < p->count && count < MODULE && same_module(p, i, i + count)) count++;
+    for (int i = 0, count; i < p->count; i += count) {
+        count = module_rows(p, i);
         FANIN_TRY(draw_module(p, s, i, count, err));
-        i += count;
     }
     return FANIN_OK;
+}
+
+/* A model of torchvision: all modules are needed at once, for its second pass over them. */
+static fanin_status draw_recipe(const fanin_plan *p, const fanin_torch_recipe *recipe,
+                                fanin_compat_stream *s, fanin_err *err) {
+    size_t n = (size_t)p->count + 1, modules = 0;
+    fanin_torch_parameter *list = fanin_calloc(n, sizeof *list);
+    int64_t(*dims)[FANIN_MAX_RANK] = fanin_calloc(n, sizeof *dims);
+    fanin_torch_submodule *all = fanin_calloc(n, sizeof *all);
+    fanin_err why = {0};
+    fanin_status status = list && dims && all ? FANIN_OK : FANIN_NOMEM;
+    for (int i = 0, count; status == FANIN_OK && i < p->count; i += count) {
+        count = module_rows(p, i);
+        fanin_torch_module kind = kind_of(&p->rows[i]);
+        if (kind == 0) continue; /* drawn by nobody: zero, as made */
+        list_module(p, i, count, list + i, dims + i);
+        all[modules++] = (fanin_torch_submodule){kind, list + i, (size_t)count};
+    }
+    if (status == FANIN_OK) status = fanin_torch_model_init(&s->torch, recipe, all, modules, &why);
+    fanin_free(list);
+    fanin_free(dims);
+    fanin_free(all);
+    if (status == FANIN_NOMEM) return no_memory(p, err);
+    if (status == FANIN_OK) return status;
+    return fanin_err_set(err, status, "%.160s as torchvision's %s: %.300s", p->graph->name,
+                         recipe->name, why.message);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
@@ -202,6 +239,8 @@ static fanin_status draw_all(fanin_plan *p, fanin_err *err) {
         p->drawn[i] = fanin_calloc(size + 1, 1);
         if (!p->drawn[i]) return no_memory(p, err);
     }
+    const fanin_torch_recipe *recipe = construct ? fanin__torch_recipe_of(p->graph) : NULL;
+    if (recipe) return draw_recipe(p, recipe, &s, err);
     if (construct) return draw_modules(p, &s, err);
     for (int i = 0; i < p->count; i++) {
         fanin_compat_begin(&s, (uint64_t)i);

@@ -219,6 +219,19 @@ static fanin_status read_options(job *j, const fanin_init_options *o) {
     return FANIN_OK;
 }
 
+/* torch on torch is a constructor, and torchvision's draw some of their modules again. */
+static fanin_status add_recipe(job *j) {
+    fanin_plan *p = j->plan;
+    char text[128];
+    bool torch = p->compat && strncmp(p->stream, "torch", 5) == 0;
+    if (!torch || fanin__strcasecmp(p->scheme.name, "torch") != 0) return FANIN_OK;
+    const fanin_torch_recipe *recipe = fanin__torch_recipe_of(p->graph);
+    if (!recipe) return FANIN_OK;
+    snprintf(text, sizeof text, "drawn as by torchvision's constructor of %s", recipe->name);
+    note(p, text);
+    return fanin__torch_recipe_lines(recipe, &p->scheme, j->err);
+}
+
 static fanin_status load_scheme(job *j, const fanin_init_options *o) {
     fanin_plan *p = j->plan;
     bool wants_auto = o->scheme && fanin__strcasecmp(o->scheme, "auto") == 0;
@@ -228,6 +241,7 @@ static fanin_status load_scheme(job *j, const fanin_init_options *o) {
                              p->graph->name);
     FANIN_TRY(fanin__scheme_load(o->scheme ? o->scheme : "he", &p->scheme, j->err));
     if (!o->scheme) note(p, "scheme: he (the default; --scheme chooses another)");
+    FANIN_TRY(add_recipe(j));
     for (int i = 0; i < o->rule_count; i++)
         FANIN_TRY(fanin__scheme_overlay(&p->scheme, o->rules[i], j->err));
     return FANIN_OK;

@@ -28,4 +28,11 @@ fanin_status fanin__plan_fill_compat(const fanin_plan *plan, int i, uint64_t fir
                                      fanin_dtype dtype, void *out, fanin_err *err);
 void fanin__plan_forget(fanin_plan *plan);
 
+/* ---- torch_model.c ---- */
+/* What the built-in's class in torchvision does behind its modules' constructors; NULL: nothing. */
+const fanin_torch_recipe *fanin__torch_recipe_of(const fanin_graph *graph);
+/* The same as lines of a scheme. */
+fanin_status fanin__torch_recipe_lines(const fanin_torch_recipe *recipe, fanin__scheme *scheme,
+                                       fanin_err *err);
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "fanin/format.h"
 #include "fanin/scheme.h"
+#include "golden.h"
 #include "testing.h"
 
 /* The stored bytes of a vector; first and last 256 elements when it is long. */
@@ -144,6 +145,65 @@ TEST(streams_serve_any_scheme) {
             }
             assert_memory_not_equal(w[0], w[1], sizeof w[0]);
         }
+}
+
+/* SHA-256 over the parameters that torch 1.13 made (scripts/torchvision_constructors.py MODEL 5). */
+TEST(torchvision_constructors_draw_again) {
+    static const char *const models[][2] = {
+        {"resnet:18", "150a5570c14f2f465c20c044a16d662d3fab90345b9b5e02361e64feb3aa35bc"},
+        {"densenet:121", "0060c4fdff507d038d23c920416b200d3eceb7379b0f1cccbed9be13c0c61bb1"},
+        {"vgg:11,norm=batch,input=3x32x32,classes=10",
+         "f07aef9d78fc4f293c77b221752dcb42e2ba713b53bec6bd8827bd8205612913"},
+    };
+    for (size_t m = 0; m < FANIN_COUNT(models); m++) {
+        fanin_graph *g;
+        fanin_plan *p;
+        fanin_err err = {0};
+        fanin_init_options o = {.scheme = "torch", .stream = "torch", .seed = 5};
+        assert_ok_err(fanin_graph_builtin(models[m][0], &g, &err), err);
+        assert_ok_err(fanin_plan_create(g, &o, &p, &err), err);
+        float *all = malloc(fanin_plan_parameters(p) * sizeof *all);
+        size_t at = 0, n;
+        for (int i = 0; i < fanin_plan_count(p); i++) {
+            const fanin_tensor *t = &fanin_plan_row_at(p, i)->tensor;
+            if (t->cls == FANIN_CLASS_RUNNING_MEAN || t->cls == FANIN_CLASS_RUNNING_VAR) continue;
+            assert_true(fanin__shape_count(t->dims, t->rank, &n));
+            assert_ok_err(fanin_plan_fill(p, i, 0, n, FANIN_F32, all + at, &err), err);
+            at += n;
+        }
+        char hex[65];
+        golden_sha256(all, at * sizeof *all, hex);
+        assert_string_equal(hex, models[m][1]);
+        free(all);
+        fanin_plan_destroy(p);
+        fanin_graph_destroy(g);
+    }
+}
+
+/* What explain tells is what the second pass leaves; CIFAR's networks are not torchvision's. */
+TEST(torchvision_rules_are_told) {
+    static const char *const rows[][3] = {
+        {"resnet:18", "layer2.0.downsample.0.weight", "he_normal:mode=fan_out,fans=torch"},
+        {"resnet:18", "fc.weight", "torch_default"},
+        {"vgg:11", "classifier.3.weight", "normal:std=0.01"},
+        {"vgg:11", "features.0.bias", "zeros"},
+        {"densenet:121", "features.conv0.weight", "he_normal:mode=fan_in,fans=torch"},
+        {"densenet:121", "classifier.weight", "torch_default"},
+        {"resnet:20", "layer1.0.conv1.weight", "torch_default"},
+    };
+    for (size_t i = 0; i < FANIN_COUNT(rows); i++) {
+        fanin_graph *g;
+        fanin_plan *p;
+        fanin_err err = {0};
+        fanin_init_options o = {.scheme = "torch", .stream = "torch"};
+        assert_ok_err(fanin_graph_builtin(rows[i][0], &g, &err), err);
+        assert_ok_err(fanin_plan_create(g, &o, &p, &err), err);
+        int row = fanin_plan_find(p, rows[i][1]);
+        assert_true(row >= 0);
+        assert_string_equal(fanin_plan_row_at(p, row)->rule_text, rows[i][2]);
+        fanin_plan_destroy(p);
+        fanin_graph_destroy(g);
+    }
 }
 
 TEST(unknown_streams_are_named) {

@@ -48,7 +48,8 @@ FANIN_API const char *fanin_verdict_name(fanin_verdict verdict);
  *              that are not just off, as relu6 is below 0) exceeds `saturated`
  *   exploding, vanishing   forward (root second moment) and backward (grad_norm), over the weighted
  *              layers without the output layer, which may well be small or zero: one layer's second
- *              moment (grad_norm squared) is `layer` decades from the one before it; or the fitted line
+ *              moment (grad_norm squared) is `layer` decades from the one before it and the layers
+ *              after it stay there (a small branch before a norm does no harm); or the fitted line
  *              changes by more than `slope` decades a layer and `range` decades end to end; or by more
  *              than 0.4 a layer (a factor 2.5) over 3 layers and more; or by twice `range`
  *   collapsed  the mean correlation between samples exceeds `correlation` */

@@ -94,6 +94,19 @@ static void slope_facts(const fanin_activation *act, double *largest, bool *flat
     *bounded = fabs(far_slope[0]) < 0.05 * *largest && fabs(far_slope[1]) < 0.05 * *largest;
 }
 
+enum { CHUNK = 512 };
+
+/* Where value and slope are both 0 a unit is off, not saturated: the negative half of relu6. */
+static size_t count_saturated(const fanin_activation *act, const float *x, const float *slope,
+                              float limit, size_t n) {
+    float value[CHUNK];
+    size_t count = 0;
+    fanin_activation_eval_f32(act, 0, x, value, n);
+    for (size_t i = 0; i < n; i++)
+        count += fabsf(slope[i]) < limit && (slope[i] != 0 || value[i] != 0);
+    return count;
+}
+
 /* Shares of saturated activations and of dead units. A unit is a channel (axis 1) of a convolution's
  * output, the last axis otherwise. Rows are the positions of one channel, or the units of one sample. */
 static fanin_status slopes(const fanin__layer *layer, fanin_buffer x, double *saturated,
@@ -109,7 +122,6 @@ static fanin_status slopes(const fanin__layer *layer, fanin_buffer x, double *sa
     if (channels) row = x.count / (units * (size_t)x.dims[0]);
     unsigned char *alive = fanin_calloc(units, 1);
     if (!alive) return FANIN_NOMEM;
-    enum { CHUNK = 512 };
     float slope[CHUNK];
     const float *v = x.data;
     const float limit = (float)(0.05 * largest);
@@ -119,7 +131,7 @@ static fanin_status slopes(const fanin__layer *layer, fanin_buffer x, double *sa
             size_t n = row - at < CHUNK ? row - at : CHUNK;
             fanin_activation_eval_f32(layer->act, 1, v + r * row + at, slope, n);
             unsigned some = 0;
-            for (size_t i = 0; i < n; i++) small += fabsf(slope[i]) < limit;
+            if (bounded) small += count_saturated(layer->act, v + r * row + at, slope, limit, n);
             for (size_t i = 0; i < n && channels; i++) some |= slope[i] != 0;
             if (channels && some) alive[r % units] = 1;
             for (size_t i = 0; i < n && !channels; i++) alive[at + i] |= slope[i] != 0;

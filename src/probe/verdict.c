@@ -149,16 +149,40 @@ static void judge_drift(fanin_signal *s, double per_layer, bool backward) {
     judge(s, shrinks ? FANIN_VERDICT_VANISHING : FANIN_VERDICT_EXPLODING, first, text);
 }
 
+/* Mean level of layers from <= i < to whose figure is finite. */
+static double level(const fanin_signal *s, int from, int to, bool backward) {
+    double sum = 0;
+    int n = 0;
+    for (int i = from; i < to; i++) {
+        double d = decades(&s->layers[i], backward);
+        if (isfinite(d)) sum += d, n++;
+    }
+    return n ? sum / n : NAN;
+}
+
+/* The layer that changes the signal most at once, if what comes after stays at the new level. A branch that is
+ * small before a norm, as attention's output is, changes nothing for good. */
+static int find_jump(const fanin_signal *s, int hidden, const fanin_thresholds *t, bool backward,
+                     double *jump) {
+    int worst = -1;
+    *jump = 0;
+    for (int i = 1; i < hidden; i++) {
+        double step = decades(&s->layers[i], backward) - decades(&s->layers[i - 1], backward);
+        double lasting = level(s, i, hidden, backward) - level(s, 0, i, backward);
+        if (!isfinite(step) || !(2 * fabs(step) > t->layer) || !(fabs(step) > fabs(*jump)))
+            continue;
+        if (step * lasting > 0 && fabs(lasting) > 0.5 * fabs(step)) *jump = step, worst = i;
+    }
+    return worst;
+}
+
 /* Shrinking or growing: one layer out of line with the one before it, or all of them. The output layer is
  * left out. Forward, a signal shrinks towards the output; backward, a gradient shrinks towards the input. */
 static bool drifts(fanin_signal *s, const fanin_thresholds *t, bool backward) {
-    int hidden = s->layer_count - 1, worst = -1;
-    double jump = 0;
-    for (int i = 1; i < hidden; i++) {
-        double step = decades(&s->layers[i], backward) - decades(&s->layers[i - 1], backward);
-        if (isfinite(step) && fabs(step) > fabs(jump)) jump = step, worst = i;
-    }
-    if (2 * fabs(jump) > t->layer) {
+    int hidden = s->layer_count - 1;
+    double jump;
+    int worst = find_jump(s, hidden, t, backward, &jump);
+    if (worst >= 0) {
         judge_jump(s, worst, jump, backward);
         return true;
     }

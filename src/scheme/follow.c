@@ -102,7 +102,7 @@ const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, c
     *argument = *result = -1;
     start(&q, w);
     push(&q, node->output_count > 0 ? node->outputs[0] : -1);
-    for (; q.head < q.tail && q.head < 24; q.head++) {
+    for (; q.head < q.tail; q.head++) {
         int x = q.values[q.head];
         const char *spelled = NULL, *named = NULL;
         for (int i = w->first[x]; i < fanin__readers_end(w, x) && !spelled; i++) {

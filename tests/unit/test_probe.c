@@ -8,6 +8,7 @@
 #include "fanin/probe.h"
 #include "fanin/random.h"
 #include "faults.h"
+#include "operator/activation_node.h"
 #include "probe/layers.h"
 #include "testing.h"
 
@@ -74,7 +75,7 @@ TEST(layers_of_every_graph) {
     check_layers("resnet18", 21, 20, "relu");
     check_layers("resnet18_eval_fused", 21, 20, "relu");
     check_layers("resnet50", 54, 53, "relu");
-    check_layers("densenet121", 121, 117, "relu");
+    check_layers("densenet121", 121, 120, "relu");
     check_layers("squeezenet1_1", 26, 26, "relu");
     check_layers("mobilenet_v2", 53, 35, "relu6");
     check_layers("lenet5_weights", 5, 4, "relu");
@@ -100,6 +101,39 @@ TEST(an_activation_of_several_nodes_is_measured) {
     assert_true(found > 0);
     fanin_signal_destroy(s);
     fanin_graph_destroy(g);
+}
+
+/* Lowering, schemes and probes share one table; ONNX's parameters become ours. */
+TEST(one_name_for_an_operator) {
+    const fanin_attr alpha = {.name = "alpha", .type = FANIN_ATTR_FLOAT, .f = (double)0.2f};
+    const struct {
+        const char *op, *domain;
+        const fanin_attr *attr;
+        const char *text;
+    } rows[] = {
+        {"Relu", "", NULL, "relu"},
+        {"LeakyRelu", "", NULL, "leaky_relu"},
+        {"LeakyRelu", "", &alpha, "leaky_relu:0.2"},
+        {"Elu", "", &alpha, "elu:0.2"},
+        {"HardSigmoid", "", NULL, "hard_sigmoid:0.2,0.5"},
+        {"ThresholdedRelu", "", NULL, "threshold:1"},
+        {"Gelu", "", NULL, "gelu"},
+        {"Relu", "ai.onnx", NULL, "relu"},
+        {"Relu", "other", NULL, NULL},
+        {"Conv", "", NULL, NULL},
+    };
+    for (size_t i = 0; i < FANIN_COUNT(rows); i++) {
+        const fanin_node n = {.op = rows[i].op,
+                              .domain = rows[i].domain,
+                              .attrs = rows[i].attr,
+                              .attr_count = rows[i].attr != NULL};
+        char buf[96];
+        const char *text = fanin__node_activation(&n, buf, sizeof buf);
+        if (!rows[i].text)
+            assert_null(text);
+        else
+            assert_string_equal(text, rows[i].text);
+    }
 }
 
 /* ---- figures against plain loops ------------------------------------------------------------------ */
@@ -333,6 +367,11 @@ static const struct {
     {"mlp:784-200x5-10,act=tanh", "constant:value=0.1", NULL, FANIN_VERDICT_SYMMETRIC},
     {"mlp:784-200x5-10", "he", "fc6.weight=zeros", FANIN_VERDICT_HEALTHY}, /* zero output */
     {"mlp:784-200x40-10", "he", NULL, FANIN_VERDICT_HEALTHY},
+    {"mlp:784-200x5-10,act=relu6", "he", NULL, FANIN_VERDICT_HEALTHY}, /* off is not saturated */
+    {"mlp:784-200x10-10,act=hard_tanh", "lecun", NULL, FANIN_VERDICT_HEALTHY},
+    {"mlp:784-200x10-10,act=gelu", "he", NULL, FANIN_VERDICT_HEALTHY},
+    {"mlp:784-200x10-10,act=selu", "lecun", NULL, FANIN_VERDICT_HEALTHY},
+    {"mlp:784-200x10-10,act=softsign", "lecun", NULL, FANIN_VERDICT_HEALTHY},
     {"lenet5", "xavier", NULL, FANIN_VERDICT_HEALTHY},
     {"lenet5", "he", NULL, FANIN_VERDICT_HEALTHY},
     {"lenet5", "torch", NULL, FANIN_VERDICT_HEALTHY},
@@ -459,6 +498,8 @@ TEST(real_graphs) {
     judge_graph("resnet50", "torch", 2, FANIN_VERDICT_HEALTHY);
     judge_graph("mobilenet_v2", "he", 2, FANIN_VERDICT_HEALTHY);
     judge_graph("mobilenet_v2", "torch", 2, FANIN_VERDICT_HEALTHY);
+    judge_graph("vit_b_16", "torch", 1, FANIN_VERDICT_HEALTHY);
+    judge_graph("gpt2_small", "gpt2", 1, FANIN_VERDICT_HEALTHY);
     judge_graph("vgg11_bn", "he", 2, FANIN_VERDICT_HEALTHY);
 }
 

@@ -10,7 +10,7 @@
 enum { STEP = 32 };
 
 typedef struct philox {
-    __m256i counter, a1, b1, b2, product;
+    __m256i first, a1, b1, b2, product;
     uint64_t key0[10], key1[10];
 } philox;
 
@@ -29,7 +29,8 @@ INLINE philox philox_start(const fanin__run *run, __m256i order) {
     uint64_t first = UINT64_C(0xCD9E8D57) * run->plane;
     uint64_t c0 = (uint32_t)((first >> 32) ^ high ^ p.key0[0]);
     uint64_t second = UINT64_C(0xD2511F53) * c0;
-    p.counter = _mm256_add_epi64(_mm256_set1_epi64x((long long)(uint32_t)run->block), order);
+    __m256i counter = _mm256_add_epi64(_mm256_set1_epi64x((long long)(uint32_t)run->block), order);
+    p.first = _mm256_mul_epu32(counter, _mm256_set1_epi64x(0xD2511F53));
     p.a1 = _mm256_set1_epi64x((long long)(run->version ^ p.key1[0]));
     p.b1 = _mm256_set1_epi64x((long long)((uint32_t)first ^ p.key0[1]));
     p.b2 = _mm256_set1_epi64x((long long)((second >> 32) ^ p.key1[1]));
@@ -44,10 +45,10 @@ INLINE __m256i xor3(__m256i a, __m256i b, __m256i c) {
     return _mm256_xor_si256(a, _mm256_xor_si256(b, c));
 }
 
-/* Words of four blocks: out[0] those of blocks 0 and 1, out[1] of 2 and 3. */
-INLINE void philox_four(const philox *p, __m256i counter, __m256i out[2]) {
+/* Words of the next four blocks: out[0] those of blocks 0 and 1, out[1] of 2 and 3. */
+INLINE void philox_four(philox *p, __m256i out[2]) {
     const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
-    __m256i p0 = _mm256_mul_epu32(counter, m0);
+    __m256i p0 = p->first;
     __m256i c2 = _mm256_xor_si256(down0(p0), p->a1);
     __m256i p1 = _mm256_mul_epu32(c2, m1);
     __m256i c0 = _mm256_xor_si256(down5(p1), p->b1);
@@ -61,17 +62,15 @@ INLINE void philox_four(const philox *p, __m256i counter, __m256i out[2]) {
         p1 = q1;
     }
     __m256i x = _mm256_blend_epi32(c0, _mm256_shuffle_epi32(p1, 0xa0), 0xaa);
-    __m256i y = _mm256_blend_epi32(c2, _mm256_shuffle_epi32(p0, 0xa0), 0xaa);
+    __m256i y = _mm256_blend_epi32(c2, _mm256_slli_epi64(p0, 32), 0xaa);
     out[0] = _mm256_unpacklo_epi64(x, y);
     out[1] = _mm256_unpackhi_epi64(x, y);
+    p->first = _mm256_add_epi64(p->first, _mm256_set1_epi64x(4 * INT64_C(0xD2511F53)));
 }
 
 INLINE void philox_step(philox *p, __m256i out[4]) {
-    const __m256i four = _mm256_set1_epi64x(4);
-    philox_four(p, p->counter, out);
-    p->counter = _mm256_add_epi64(p->counter, four);
-    philox_four(p, p->counter, out + 2);
-    p->counter = _mm256_add_epi64(p->counter, four);
+    philox_four(p, out);
+    philox_four(p, out + 2);
 }
 
 /* ---- maps of eight words --------------------------------------------------------------------- */

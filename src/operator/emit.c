@@ -152,6 +152,10 @@ int fanin__emit_broadcast(fanin__ir *ir, int x, int rank, const int64_t *dims) {
     if (ir->failed || x < 0) return -1;
     const fanin__node *n = &ir->nodes[x];
     if (same_dims(n, rank, dims)) return x;
+    int64_t
+        wanted[FANIN_MAX_RANK]; /* dims may belong to a node, and nodes move when one is added */
+    for (int i = 0; i < rank; i++) wanted[i] = dims[i];
+    dims = wanted;
     int extra = rank - n->rank;
     int64_t padded[FANIN_MAX_RANK];
     for (int i = 0; i < rank && extra >= 0; i++) padded[i] = i < extra ? 1 : n->dims[i - extra];

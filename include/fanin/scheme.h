@@ -126,6 +126,7 @@ typedef struct fanin_plan_write_options {
 
 /* Streams every drawn tensor to `path`: .safetensors, .npz, .npy, a folder of shards, or .onnx (the
  * graph with its weights inside). Written aside and renamed when whole; nothing stays on failure.
+ * With more than one thread, one of its own writes a chunk while the next is filled.
  * Memory does not grow with the model, except for .onnx and for rules that make a tensor whole.
  * INTERRUPTED when fanin_interrupt was called. A framework's stream is serial: the whole model is drawn
  * at the first fill and kept in memory. */

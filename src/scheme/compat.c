@@ -88,6 +88,10 @@ static fanin_status draw_rule(const fanin_plan *p, fanin_compat_stream *s, const
     } else if (strstr(name, "normal") || scaling) {
         status =
             fanin_compat_normal(s, r->dtype, elements(r), r->moments.mean, r->moments.std, out);
+    } else if (strcmp(name, "sparse") == 0 && s->framework == FANIN_FRAMEWORK_TORCH &&
+               !isnan(r->rule.sparsity)) {
+        status = fanin_torch_sparse(&s->torch, r->dtype, dims, r->tensor.rank, r->rule.sparsity,
+                                    or_else(r->rule.std, 0.01), out);
     } else if (strcmp(name, "orthogonal") == 0 && r->tensor.rank >= 2) {
         status = fanin_compat_orthogonal(s, r->dtype, dims, r->tensor.rank,
                                          or_else(r->moments.gain, 1), out);

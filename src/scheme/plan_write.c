@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "fanin/format.h"
+#include "scheme/pipe.h"
 #include "scheme/plan.h"
 
-enum { CHUNK = 8 << 20 }; /* bytes in memory; the fill uses all threads on it */
+/* Bytes that are filled at once: for one thread what its cache holds until they are written; several
+ * share the fill, and a thread of its own writes while the next chunk is filled. */
+enum { CHUNK_ALONE = 256 << 10, CHUNK = 8 << 20 };
 
 typedef struct writer {
     const fanin_plan *plan;
@@ -16,8 +19,8 @@ typedef struct writer {
     uint64_t *first; /* by array: element of the tensor where its part begins */
     int count;
     uint64_t total, done; /* bytes */
-    void *buffer;
-    size_t buffer_size;
+    size_t chunk;
+    fanin__pipe pipe;
     fanin_err *err;
 } writer;
 
@@ -73,34 +76,38 @@ static fanin_status list_arrays(writer *w) {
 
 /* ---- numbers ----------------------------------------------------------------------------------- */
 
-static fanin_status reserve(writer *w, size_t size) {
-    if (size <= w->buffer_size) return FANIN_OK;
-    fanin_free_aligned(w->buffer);
-    w->buffer = fanin_malloc_aligned(size);
-    w->buffer_size = w->buffer ? size : 0;
-    return w->buffer ? FANIN_OK : no_memory(w);
-}
-
-static fanin_status put_array(writer *w, fanin_weights_writer *file, int k) {
+static fanin_status put_array(writer *w, int k) {
     const fanin_array *a = &w->arrays[k];
     const fanin_plan_row *r = &w->plan->rows[w->rows[k]];
     size_t item = fanin_dtype_size(a->dtype), elements = a->size / item;
-    size_t chunk = r->moments.elementwise ? CHUNK / item : elements;
+    size_t chunk = r->moments.elementwise ? w->chunk / item : elements;
     if (chunk > elements) chunk = elements;
-    if (elements) FANIN_TRY(reserve(w, chunk * item));
     for (size_t at = 0; at < elements; at += chunk) {
         size_t n = elements - at < chunk ? elements - at : chunk;
         if (fanin_interrupted())
             return fanin_err_set(w->err, FANIN_INTERRUPTED, "%.200s: interrupted, nothing is left",
                                  w->path);
+        void *buffer = fanin__pipe_buffer(&w->pipe, n * item);
+        if (!buffer) return no_memory(w);
         FANIN_TRY(
-            fanin_plan_fill(w->plan, w->rows[k], w->first[k] + at, n, a->dtype, w->buffer, w->err));
-        FANIN_TRY(fanin_weights_writer_put(file, w->buffer, n * item, w->err));
+            fanin_plan_fill(w->plan, w->rows[k], w->first[k] + at, n, a->dtype, buffer, w->err));
+        FANIN_TRY(fanin__pipe_put(&w->pipe, n * item, w->err));
         w->done += n * item;
         if (w->o.progress.report)
             w->o.progress.report(w->o.progress.ctx, "writing", (double)w->done, (double)w->total);
     }
     return FANIN_OK;
+}
+
+static fanin_status put_arrays(writer *w, fanin_weights_writer *file) {
+    bool alone = fanin_threads() < 2;
+    w->chunk = alone ? CHUNK_ALONE : CHUNK;
+    fanin__pipe_open(&w->pipe, file, !alone && w->total > 2 * CHUNK);
+    fanin_status status = FANIN_OK;
+    for (int k = 0; k < w->count && status == FANIN_OK; k++)
+        status = put_array(w, fanin_weights_writer_order(file, k));
+    fanin_status last = fanin__pipe_close(&w->pipe, status == FANIN_OK ? w->err : NULL);
+    return status == FANIN_OK ? last : status;
 }
 
 /* ---- files ------------------------------------------------------------------------------------- */
@@ -125,13 +132,10 @@ static fanin_status write_weights(writer *w) {
     fanin_writer_options options = {.metadata = metadata, .max_shard = w->o.max_shard};
     fanin_weights_writer *file;
     FANIN_TRY(fanin_weights_writer_create(w->path, w->arrays, w->count, &options, &file, w->err));
-    for (int k = 0; k < w->count; k++) {
-        fanin_status status = put_array(w, file, fanin_weights_writer_order(file, k));
-        if (status == FANIN_OK) continue;
-        fanin_weights_writer_abort(file);
-        return status;
-    }
-    return fanin_weights_writer_commit(file, w->err);
+    fanin_status status = put_arrays(w, file);
+    if (status == FANIN_OK) return fanin_weights_writer_commit(file, w->err);
+    fanin_weights_writer_abort(file);
+    return status;
 }
 
 /* All values at once: the model's own format wants them in place. */
@@ -189,6 +193,5 @@ fanin_status fanin_plan_write(const fanin_plan *plan, const char *path,
     fanin_free(w.arrays);
     fanin_free(w.rows);
     fanin_free(w.first);
-    fanin_free_aligned(w.buffer);
     return status;
 }

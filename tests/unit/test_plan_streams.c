@@ -180,6 +180,24 @@ TEST(torchvision_constructors_draw_again) {
     }
 }
 
+/* torch.manual_seed(2); nn.init.sparse_(torch.empty(24, 7), 0.3, std=0.5), torch 1.13. */
+TEST(sparse_is_torchs) {
+    fanin_graph *g;
+    fanin_plan *p;
+    fanin_err err = {0};
+    char hex[65];
+    float w[24 * 7];
+    fanin_init_options o = {
+        .scheme = "sparse:sparsity=0.3,std=0.5", .stream = "torch", .seed = 2, .layout = "torch"};
+    assert_ok_err(fanin_graph_builtin("tensor:w=24x7", &g, &err), err);
+    assert_ok_err(fanin_plan_create(g, &o, &p, &err), err);
+    assert_ok_err(fanin_plan_fill(p, 0, 0, 24 * 7, FANIN_F32, w, &err), err);
+    golden_sha256(w, sizeof w, hex);
+    assert_string_equal(hex, "d3e94d50813b71c01b7687a047ba25436258fe589e7fe079dd88702dd1435122");
+    fanin_plan_destroy(p);
+    fanin_graph_destroy(g);
+}
+
 /* What explain tells is what the second pass leaves; CIFAR's networks are not torchvision's. */
 TEST(torchvision_rules_are_told) {
     static const char *const rows[][3] = {

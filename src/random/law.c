@@ -188,6 +188,7 @@ static void truncated_moments(const fanin_law *law, double *mean, double *varian
     cut_moments(from, to, &m, &v);
     *variance = law->b * law->b * v;
     *mean = law->a + law->b * (mirrored ? -(from + m) : from + m);
+    if (alpha == -beta) *mean = law->a;
 }
 
 static bool valid(const fanin_law *law) {

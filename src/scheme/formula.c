@@ -156,13 +156,20 @@ static double elements(const fanin_tensor *t) {
 
 static double positive(double x) { return x > 0 ? x : NAN; }
 
+/* Where L counts weighted layers, l does too. */
+static double blocks_before(const fanin_tensor_info *info, const fanin_tensors *all) {
+    if (info->block >= 0) return (double)info->block;
+    bool layers = all->residuals == 0 && all->blocks == all->layers;
+    return layers && info->tensor.depth_index >= 0 ? (double)info->tensor.depth_index : NAN;
+}
+
 /* What a formula may use, for one tensor. */
 static void set_variables(const fanin_tensor_info *info, const fanin_tensors *all,
                           fanin__variable v[16]) {
     const fanin_tensor *t = &info->tensor;
     const fanin__variable list[] = {
         {"L", positive(all->blocks)},
-        {"l", info->block >= 0 ? (double)info->block : NAN},
+        {"l", blocks_before(info, all)},
         {"layers", positive(all->layers)},
         {"residuals", positive(all->residuals)},
         {"depth", t->depth_index >= 0 ? (double)t->depth_index + 1 : NAN},

@@ -21,10 +21,10 @@ $fanin check $model --scheme xavier --data shapeset --batch 300 --fail-on never
 echo
 link=""
 if $fanin data info mnist >/dev/null 2>&1; then link="--link mnist.html"; fi
-echo "== six starts of one network, $steps updates of 10 samples each"
+echo "== six starts of one network, three seeds each, $steps updates of 10 samples"
 # torch's weights are the paper's "standard"; the paper's biases are 0.
 $fanin compare $model --data shapeset --schemes $schemes --rule '*.bias=zeros' --steps "$steps" \
-  --batch 10 --optimizer sgd:lr=0.03 --html report/index.html $link
+  --batch 10 --optimizer sgd:lr=0.03 --seeds 3 --html report/index.html $link
 if [ -n "$link" ]; then
   echo
   echo "== the same on MNIST"

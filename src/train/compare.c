@@ -65,6 +65,9 @@ static fanin_status train_one(one *o, const fanin_init_options *init, fanin_comp
 static void run_range(void *arg, size_t begin, size_t end) {
     shared *s = arg;
     int threads = omp_get_max_threads();
+    /* Plans are made for the number of threads that will run them: a convolution planned for two and run
+     * by one would wait for the other for ever. */
+    fanin_threads_set(1);
     omp_set_num_threads(1);
     for (size_t i = begin; i < end; i++) {
         fanin_compare_run *run = &s->out->runs[i];
@@ -191,7 +194,9 @@ fanin_status fanin_compare(const fanin_graph *graph, const fanin_dataset *data,
         c->runs[i].seed = options->init.seed + i % (size_t)seeds;
     }
     shared s = {graph, data, options, c, done, PTHREAD_MUTEX_INITIALIZER, FANIN_OK, {0}};
+    unsigned threads = fanin_threads();
     fanin_parallel_for(runs, 1, run_range, &s);
+    fanin_threads_set(threads);
     fanin_free(done);
     if (s.status == FANIN_OK || s.status == FANIN_INTERRUPTED) {
         c->interrupted = s.status == FANIN_INTERRUPTED;

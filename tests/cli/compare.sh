@@ -89,4 +89,8 @@ says list_nothing_says operators
 "$FANIN" init $net --scheme he --quiet -o w.safetensors
 narrow show "$FANIN" show w.safetensors
 narrow data_info "$FANIN" data info shapeset
+# Convolutions in runs side by side: plans must be made for the one thread that a run has.
+check conv_data "$FANIN" data make teacher:in=784,out=10 --samples 40 -o conv_x.npy,conv_t.npy
+check conv_runs_do_not_wait timeout 120 "$FANIN" compare lenet5 --data conv_x.npy,conv_t.npy \
+  --schemes torch,he,xavier --steps 3 --batch 8 --eval-samples 40
 finish

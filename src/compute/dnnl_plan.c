@@ -42,7 +42,9 @@ fanin_status fanin__plan_new(fanin__plan **out, fanin_err *err) {
     cap_isa();
     fanin__plan *plan = fanin_calloc(1, sizeof *plan);
     if (!plan) return fanin_err_set(err, FANIN_NOMEM, "not enough memory for a plan");
-    plan->threads = fanin_threads();
+    /* Inside a parallel region a plan has the one thread that runs it: made for more, a convolution
+     * would wait for the others for ever. */
+    plan->threads = omp_in_parallel() ? 1 : fanin_threads();
     plan->scaled_slot = -1;
     dnnl_status_t status = dnnl_engine_create(&plan->engine, dnnl_cpu, 0);
     if (status == dnnl_success)

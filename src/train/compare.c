@@ -1,7 +1,6 @@
 /* compare.c - the same network under several schemes: checked, trained, ranked. Runs are independent;
  * each has one thread, so small networks use all processors without oversubscription. */
 #include <math.h>
-#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,11 +63,7 @@ static fanin_status train_one(one *o, const fanin_init_options *init, fanin_comp
 
 static void run_range(void *arg, size_t begin, size_t end) {
     shared *s = arg;
-    int threads = omp_get_max_threads();
-    /* Plans are made for the number of threads that will run them: a convolution planned for two and run
-     * by one would wait for the other for ever. */
-    fanin_threads_set(1);
-    omp_set_num_threads(1);
+    fanin_threads_set(1); /* what a run plans and splits is for its own thread */
     for (size_t i = begin; i < end; i++) {
         fanin_compare_run *run = &s->out->runs[i];
         fanin_init_options init = s->options->init;
@@ -87,7 +82,6 @@ static void run_range(void *arg, size_t begin, size_t end) {
         if (status == FANIN_OK) status = train_one(&o, &init, run, &err);
         if (status != FANIN_OK) fail(s, status, &err);
     }
-    omp_set_num_threads(threads);
 }
 
 /* ---- ranking ------------------------------------------------------------------------------------- */

@@ -94,6 +94,50 @@ FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison,
                                              const fanin_graph *graph, const char *link,
                                              const char *path, fanin_err *err);
 
+/* ---- TensorBoard ------------------------------------------------------------------------------- */
+
+/* An event file, DIR/events.out.tfevents.*: what `tensorboard --logdir DIR` shows. Records are collected in
+ * memory and reach the file, whole, with _flush: the first flush writes it aside and renames it, later ones
+ * append, so that it can be watched while it grows. A failed append is cut off again.
+ *
+ *     fanin_events *log;
+ *     fanin_events_create("logs/run1", (double)time(NULL), &log, &err);
+ *     fanin_events_scalar(log, "loss/train", step, loss);
+ *     fanin_events_values(log, "weights/fc1.weight", step, w, n);
+ *     fanin_events_flush(log, &err);      // every second or so
+ *     fanin_events_destroy(log);
+ */
+typedef struct fanin_events fanin_events;
+
+/* Creates the folder; no file before the first flush. `start`: seconds since 1970, whole seconds of which
+ * name the file; records carry start + the time since this call. start = 0: no clock is read, an earlier
+ * file of that kind in the folder is replaced, and same input gives same bytes. */
+FANIN_API fanin_status fanin_events_create(const char *dir, double start, fanin_events **events,
+                                           fanin_err *err);
+/* What was not flushed is lost. */
+FANIN_API void fanin_events_destroy(fanin_events *events);
+/* A tag's part before the first '/' groups it. A value goes to the file as float32; NaN and infinity too. */
+FANIN_API void fanin_events_scalar(fanin_events *events, const char *tag, int64_t step,
+                                   double value);
+/* Markdown. */
+FANIN_API void fanin_events_text(fanin_events *events, const char *tag, int64_t step,
+                                 const char *text);
+/* `bins` equal bins over [low, high]: bins[i] values each. Mean and spread that the file states are those of
+ * the bins' centres. */
+FANIN_API void fanin_events_histogram(fanin_events *events, const char *tag, int64_t step,
+                                      double low, double high, const double *bins, size_t count);
+/* Histogram of n numbers, 64 bins between the least and the greatest; those that are none are left out. */
+FANIN_API void fanin_events_values(fanin_events *events, const char *tag, int64_t step,
+                                   const float *values, size_t n);
+/* NOMEM (also for what was collected before), IO; a failure stays. */
+FANIN_API fanin_status fanin_events_flush(fanin_events *events, fanin_err *err);
+/* Path of the file; borrowed. */
+FANIN_API const char *fanin_events_path(const fanin_events *events);
+
+/* What a check measured, at step 0: scalars by layer, histograms of activations and gradients, the verdict as
+ * text. */
+FANIN_API void fanin_events_signal(fanin_events *events, const fanin_signal *signal);
+
 /* ---- phase diagrams ---------------------------------------------------------------------------- */
 
 /* chi1 and xi_c over a grid as fanin_phase_grid_solve gives them: row 0 at the lowest bias variance. */

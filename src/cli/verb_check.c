@@ -12,7 +12,7 @@
 typedef struct request {
     cli_init init;
     cli_list inputs, thresholds;
-    const char *weights, *data, *loss, *html, *fail_on;
+    const char *weights, *data, *loss, *html, *tensorboard, *fail_on;
     double lr;
     uint64_t batch, seeds;
 } request;
@@ -193,6 +193,17 @@ static int set_thresholds(cli *c, const cli_list *list, fanin_thresholds *t) {
     return 0;
 }
 
+/* Step 0 and no clock: a second check of the same network replaces the file of the first. */
+static fanin_status write_events(const char *dir, const fanin_signal *s, fanin_err *err) {
+    fanin_events *e;
+    fanin_status status = fanin_events_create(dir, 0, &e, err);
+    if (status != FANIN_OK) return status;
+    fanin_events_signal(e, s);
+    status = fanin_events_flush(e, err);
+    fanin_events_destroy(e);
+    return status;
+}
+
 static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_signal_options *o) {
     fanin_signal *s;
     fanin_err err = {0};
@@ -208,6 +219,10 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
         status = fanin_signal_page(
             g->name, draw ? (init.scheme ? init.scheme : "he") : "weights of the file", s, r->html,
             &err);
+        if (status != FANIN_OK) code = cli_fail(c, status, &err);
+    }
+    if (!code && r->tensorboard) {
+        status = write_events(r->tensorboard, s, &err);
         if (status != FANIN_OK) code = cli_fail(c, status, &err);
     }
     if (!code)
@@ -234,6 +249,7 @@ int verb_check(cli *c) {
         {"lr", 0, CLI_NUMBER, &r.lr, "X", "learning rate, for the update ratio"},
         {"threshold", 0, CLI_LIST, &r.thresholds, "NAME=X", "of the verdict; repeatable"},
         {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also one self-contained page"},
+        {"tensorboard", 0, CLI_TEXT, &r.tensorboard, "DIR", "also an event file for TensorBoard"},
         {"fail-on", 0, CLI_TEXT, &r.fail_on, "unhealthy|never", "exit 1 when unhealthy (default)"},
         CLI_END,
     };

@@ -29,6 +29,24 @@ void fanin__put_float(fanin__text *t, uint32_t id, double value) {
     fanin__text_append(t, buf, 4);
 }
 
+static void put_fixed64(fanin__text *t, double value) {
+    uint64_t bits;
+    char buf[8];
+    memcpy(&bits, &value, sizeof bits);
+    for (int i = 0; i < 8; i++) buf[i] = (char)(unsigned char)(bits >> (8 * i));
+    fanin__text_append(t, buf, 8);
+}
+
+void fanin__put_double(fanin__text *t, uint32_t id, double value) {
+    put_tag(t, id, 1);
+    put_fixed64(t, value);
+}
+
+void fanin__put_doubles(fanin__text *t, uint32_t id, const double *values, size_t count) {
+    fanin__put_head(t, id, 8 * (uint64_t)count);
+    for (size_t i = 0; i < count; i++) put_fixed64(t, values[i]);
+}
+
 void fanin__put_head(fanin__text *t, uint32_t id, uint64_t size) {
     put_tag(t, id, 2);
     fanin__put_varint(t, size);

@@ -8,6 +8,9 @@ void fanin__put_varint(fanin__text *t, uint64_t value);
 /* Tag and value. */
 void fanin__put_int(fanin__text *t, uint32_t id, int64_t value);
 void fanin__put_float(fanin__text *t, uint32_t id, double value);
+void fanin__put_double(fanin__text *t, uint32_t id, double value);
+/* A repeated field in one piece. */
+void fanin__put_doubles(fanin__text *t, uint32_t id, const double *values, size_t count);
 void fanin__put_bytes(fanin__text *t, uint32_t id, const void *data, size_t size);
 void fanin__put_string(fanin__text *t, uint32_t id, const char *s);
 /* A message that is text already. */

@@ -89,6 +89,10 @@ typedef struct fanin_layer_signal {
     double weight_std, weight_grad_std; /* root mean squares of W and of d loss / d W */
     double update_ratio;                /* lr |dW| / |W|; NaN without lr */
     bool symmetric; /* two or more units share weights and gradients, all of them */
+    /* What the signal rules expect of second_moment, sample_correlation and grad_norm, and the second
+     * moment that the scheme aims at; NaN where nothing is predicted. */
+    double predicted_second_moment, predicted_correlation, predicted_grad_norm,
+        target_second_moment;
     /* Shares by bin over [-range, range] of h (s where there is no activation) and of its gradient. */
     double h_range, h_bins[FANIN_HISTOGRAM_BINS];
     double grad_range, grad_bins[FANIN_HISTOGRAM_BINS];

@@ -271,6 +271,8 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
         for (int i = 0; i < count; i++) {
             s->layers[i].name = g->values[layers[i].weight].name;
             s->layers[i].op = g->nodes[layers[i].node].op;
+            s->layers[i].predicted_second_moment = s->layers[i].predicted_correlation = NAN;
+            s->layers[i].predicted_grad_norm = s->layers[i].target_second_moment = NAN;
             if (layers[i].act_text[0] &&
                 !(s->layers[i].activation = fanin__strdup(layers[i].act_text)))
                 status = FANIN_NOMEM;

@@ -57,6 +57,8 @@ FANIN_API fanin_status fanin_program_create(const fanin_graph *graph,
                                             const fanin_program_options *options,
                                             fanin_program **program, fanin_err *err);
 FANIN_API void fanin_program_destroy(fanin_program *program);
+/* The graph that it was made of. */
+FANIN_API const fanin_graph *fanin_program_graph(const fanin_program *program);
 
 /* Weights: the floating initialisers that the graph's outputs depend on, in file order. Values that
  * the file holds are copied in at creation, others start as 0 and count as absent. */

@@ -36,6 +36,8 @@ static const fanin__leaf_info *input_at(const fanin_program *p, int i) {
     return i >= 0 && i < p->input_count ? &p->inputs[i] : &none;
 }
 
+const fanin_graph *fanin_program_graph(const fanin_program *p) { return p->graph; }
+
 int fanin_program_weight_count(const fanin_program *p) { return p->weight_count; }
 const char *fanin_program_weight_name(const fanin_program *p, int i) {
     int value = weight_at(p, i)->value;

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "fanin/random.h"
 #include "fanin/train.h"
+#include "train/optimizer.h"
 
 struct fanin_trainer {
     const fanin_dataset *data;
@@ -26,14 +27,21 @@ static size_t sample_size(const fanin_dataset_info *info) {
     return n;
 }
 
+static const char *optimizer_text(const fanin_trainer *t) {
+    return t->options.optimizer ? t->options.optimizer : "sgd";
+}
+
 static fanin_status plan_program(const fanin_graph *graph, const fanin_trainer *t, int64_t batch,
                                  bool eval, fanin_program **program, fanin_err *err) {
+    bool curvature = false;
+    if (!eval) FANIN_TRY(fanin__optimizer_needs_curvature(optimizer_text(t), &curvature, err));
     const fanin_program_options o = {
         .batch = batch,
         .loss = t->options.loss    ? t->options.loss
                 : t->info->classes ? "cross_entropy"
                                    : "mse",
         .gradients = !eval,
+        .curvature = curvature,
         .eval = eval,
         .seed = t->options.seed,
     };
@@ -97,8 +105,8 @@ fanin_status fanin_trainer_create(const fanin_graph *graph, const fanin_dataset 
         status = plan_program(graph, t, t->options.batch, false, &t->train, err);
     if (status == FANIN_OK) status = plan_program(graph, t, eval_batch, true, &t->eval, err);
     if (status == FANIN_OK)
-        status = fanin_optimizer_create(options->optimizer ? options->optimizer : "sgd", t->train,
-                                        &t->optimizer, err);
+        status = fanin_optimizer_create(optimizer_text(t), t->train, &t->optimizer, err);
+    if (status == FANIN_OK) fanin__optimizer_seed(t->optimizer, options->seed);
     if (status == FANIN_OK) {
         size_t most = (size_t)(t->options.batch > eval_batch ? t->options.batch : eval_batch);
         t->index = fanin_calloc(most, sizeof *t->index);
@@ -230,6 +238,7 @@ fanin_status fanin_trainer_run(fanin_trainer *t, fanin_train_result *r, fanin_er
             status = fanin_err_set(err, FANIN_INTERRUPTED, "stopped at step %llu of %llu",
                                    (unsigned long long)step, (unsigned long long)t->steps);
         if (status == FANIN_OK) status = load_batch(t, step, err);
+        fanin__optimizer_prepare(t->optimizer);
         if (status == FANIN_OK) status = fanin_program_run(t->train, err);
         if (status != FANIN_OK) break;
         double now = fanin_program_loss(t->train);

@@ -32,9 +32,13 @@ typedef struct fanin_program_options {
                            mean over all other positions), "mse" (mean over all elements) */
     bool gradients;   /* of the loss with respect to every floating weight */
     bool input_gradients;
-    bool curvature;   /* the product of the loss's Hessian with a direction, see below; it needs
+    bool curvature; /* the product of the loss's Hessian with a direction, see below; it needs
                        gradients, and twice differentiable operators (at a kink: one side) */
-    bool reference;   /* plain kernels only: the oracle of the fast ones */
+    bool cotangent; /* gradients are those of <output 0, u>, the products u'J, instead of a loss's;
+                         see fanin_program_cotangent */
+    bool input_tangent, weight_tangent; /* derivative of output 0 along a direction in the inputs,
+                         in the weights; see fanin_program_tangent. Twice differentiable operators */
+    bool reference;                     /* plain kernels only: the oracle of the fast ones */
     bool keep_values; /* keep every value of the graph readable after a run (probes) */
     const int64_t
         *input_dims[8]; /* NULL, or the full dims of input i (for symbolic dims other than batch) */
@@ -74,6 +78,15 @@ FANIN_API fanin_buffer fanin_program_gradient(const fanin_program *program, int 
  * gradient. Exact: the gradient's own graph is differentiated, nothing is approximated. */
 FANIN_API fanin_buffer fanin_program_direction(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_curvature(const fanin_program *program, int i);
+/* With options.cotangent: u, of the shape of output 0 (0 at first). After a run fanin_program_gradient,
+ * _input_gradient and _value_gradient hold u'J, J the derivative of output 0: the VJP. No loss. */
+FANIN_API fanin_buffer fanin_program_cotangent(const fanin_program *program);
+/* With options.input_tangent or .weight_tangent: fill the direction t in the inputs
+ * (_input_direction, as input i), in the weights (_direction, as weight i; not running statistics) or
+ * both (0 at first); after a run _tangent, of the shape of output 0, holds J t: the JVP, as the VJP
+ * of the VJP. Exact. */
+FANIN_API fanin_buffer fanin_program_input_direction(const fanin_program *program, int i);
+FANIN_API fanin_buffer fanin_program_tangent(const fanin_program *program);
 FANIN_API bool fanin_program_weight_present(const fanin_program *program, int i);
 /* Running statistics (and other weights that training updates without gradients) after a run in
  * training mode: new value of weight i, data NULL if it is not one. */

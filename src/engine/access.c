@@ -56,6 +56,15 @@ fanin_buffer fanin_program_direction(const fanin_program *p, int i) {
 fanin_buffer fanin_program_curvature(const fanin_program *p, int i) {
     return root_buffer(p, weight_at(p, i)->curvature);
 }
+fanin_buffer fanin_program_cotangent(const fanin_program *p) {
+    return node_buffer(p, p->cotangent);
+}
+fanin_buffer fanin_program_input_direction(const fanin_program *p, int i) {
+    return node_buffer(p, input_at(p, i)->direction);
+}
+fanin_buffer fanin_program_tangent(const fanin_program *p) {
+    return root_buffer(p, p->tangent_root);
+}
 bool fanin_program_weight_present(const fanin_program *p, int i) {
     return weight_at(p, i)->present;
 }

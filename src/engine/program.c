@@ -3,7 +3,7 @@
 
 #include "engine/program.h"
 
-static int add_root(fanin_program *p, int node, bool own) {
+int fanin__program_root(fanin_program *p, int node, bool own) {
     if (p->ir.failed) return -1;
     if (p->root_count == p->root_capacity) {
         int capacity = p->root_capacity ? p->root_capacity * 2 : 64;
@@ -118,7 +118,7 @@ static bool lower_graph(fanin_program *p, fanin__lowering *l) {
         if (id < 0)
             fanin__ir_fail(&p->ir, FANIN_FORMAT, "output '%s' has no value",
                            g->values[g->outputs[i]].name);
-        p->outputs[i] = add_root(p, id, false);
+        p->outputs[i] = fanin__program_root(p, id, false);
     }
     return !p->ir.failed;
 }
@@ -139,7 +139,7 @@ static int add_loss(fanin_program *p, const fanin__lowering *l) {
     p->target = fanin__emit_leaf(&p->ir, FANIN__INPUT, p->input_count,
                                  p->loss->classes ? FANIN_I64 : p->ir.dtype, rank, n.dims);
     int loss = p->loss->emit(&p->ir, output, p->target);
-    p->loss_root = add_root(p, loss, false);
+    p->loss_root = fanin__program_root(p, loss, false);
     return loss;
 }
 
@@ -151,7 +151,7 @@ static bool is_float(const fanin_program *p, int node) {
 static int own_gradient(fanin_program *p, const fanin__sweep *s, int node) {
     if (p->ir.failed) return -1;
     int g = s->adjoints[node];
-    return add_root(p, g >= 0 ? g : fanin__emit_fill_like(&p->ir, 0, node), true);
+    return fanin__program_root(p, g >= 0 ? g : fanin__emit_fill_like(&p->ir, 0, node), true);
 }
 
 /* d/dw of <gradient, v>: the gradient is nodes like any other. */
@@ -162,9 +162,7 @@ static void add_curvature(fanin_program *p, const fanin__sweep *first, const int
         fanin__leaf_info *w = &p->weights[i];
         if (w->gradient < 0) continue;
         fanin__node n = ir->nodes[w->node];
-        /* numbered behind the inputs and the target, so that no two leaves are equal */
-        w->direction =
-            fanin__emit_leaf(ir, FANIN__INPUT, p->input_count + 1 + i, n.dtype, n.rank, n.dims);
+        if (w->direction < 0) w->direction = fanin__program_direction(p, w->node);
         int g = first->adjoints[w->node];
         if (g < 0) continue;
         int both = fanin__emit_binary(ir, FANIN__MUL, g, w->direction);
@@ -179,7 +177,8 @@ static void add_curvature(fanin_program *p, const fanin__sweep *first, const int
     fanin__sweep_fini(&second);
 }
 
-static void add_gradients(fanin_program *p, const fanin__lowering *l, int loss) {
+/* Gradients of node `of`, given `seed` there. */
+static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, int seed) {
     const fanin_program_options *o = &p->options;
     int count = 0, *wrt = fanin_calloc((size_t)(p->weight_count + p->input_count) + 1, sizeof(int));
     if (!wrt) {
@@ -192,8 +191,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int loss) 
     for (int i = 0; i < p->input_count && inputs; i++)
         if (is_float(p, p->inputs[i].node)) wrt[count++] = p->inputs[i].node;
     fanin__sweep sweep;
-    int one = fanin__emit_scalar(&p->ir, 1);
-    fanin__gradient(&sweep, &p->ir, loss, one, wrt, count);
+    fanin__gradient(&sweep, &p->ir, of, seed, wrt, count);
     for (int i = 0; i < p->weight_count && o->gradients && !p->ir.failed; i++)
         if (l->statistics[p->weights[i].value] == -1)
             p->weights[i].gradient = own_gradient(p, &sweep, p->weights[i].node);
@@ -203,7 +201,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int loss) 
     for (int i = 0; i < p->graph->value_count && o->keep_values && !p->ir.failed; i++) {
         int node = l->ids[i];
         if (node >= 0 && node < sweep.count && sweep.adjoints[node] >= 0)
-            p->gradients[i] = add_root(p, sweep.adjoints[node], false);
+            p->gradients[i] = fanin__program_root(p, sweep.adjoints[node], false);
     }
     if (o->curvature && o->gradients && !p->ir.failed) add_curvature(p, &sweep, wrt, count);
     fanin__sweep_fini(&sweep);
@@ -244,8 +242,10 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
                              o->loss);
     if (o->curvature && !o->gradients)
         return fanin_err_set(err, FANIN_ARG, "curvature needs gradients");
-    if ((o->gradients || o->input_gradients) && !o->loss)
-        return fanin_err_set(err, FANIN_ARG, "gradients need a loss");
+    if ((o->gradients || o->input_gradients) && !o->loss && !o->cotangent)
+        return fanin_err_set(err, FANIN_ARG, "gradients need a loss or a cotangent");
+    if (o->cotangent && (o->loss || o->curvature))
+        return fanin_err_set(err, FANIN_ARG, "gradients are of a loss or of a cotangent, not both");
     return FANIN_OK;
 }
 
@@ -262,16 +262,37 @@ static bool allocate(fanin_program *p) {
     return true;
 }
 
+static void add_derivatives(fanin_program *p, const fanin__lowering *l, int loss) {
+    const fanin_program_options *o = &p->options;
+    bool tangent = o->input_tangent || o->weight_tangent;
+    if ((o->cotangent || tangent) && p->graph->output_count < 1) {
+        fanin__ir_fail(&p->ir, FANIN_ARG, "the graph has no output to take a derivative of");
+        return;
+    }
+    int output = p->graph->output_count ? l->ids[p->graph->outputs[0]] : -1;
+    if ((o->cotangent || tangent) && !is_float(p, output)) {
+        fanin__ir_fail(&p->ir, FANIN_ARG,
+                       "output '%s' holds no real numbers to take a derivative of",
+                       p->graph->values[p->graph->outputs[0]].name);
+        return;
+    }
+    if (o->cotangent) p->cotangent = fanin__program_direction(p, output);
+    if (o->gradients || o->input_gradients)
+        add_gradients(p, l, o->cotangent ? output : loss,
+                      o->cotangent ? p->cotangent : fanin__emit_scalar(&p->ir, 1));
+    if (tangent) fanin__program_add_tangent(p, output, l->statistics);
+}
+
 static void build(fanin_program *p, fanin__lowering *l) {
     if (!lower_graph(p, l)) return;
     int loss = p->loss ? add_loss(p, l) : -1;
     for (int i = 0; i < p->weight_count; i++) {
         int statistic = l->statistics[p->weights[i].value];
-        if (statistic >= 0) p->weights[i].statistic = add_root(p, statistic, true);
+        if (statistic >= 0) p->weights[i].statistic = fanin__program_root(p, statistic, true);
     }
     for (int i = 0; i < p->graph->value_count && p->options.keep_values; i++)
-        if (l->ids[i] >= 0) p->values[i] = add_root(p, l->ids[i], false);
-    if (p->options.gradients || p->options.input_gradients) add_gradients(p, l, loss);
+        if (l->ids[i] >= 0) p->values[i] = fanin__program_root(p, l->ids[i], false);
+    add_derivatives(p, l, loss);
 }
 
 static fanin_status create(fanin_program *p, fanin_err *err) {
@@ -314,9 +335,10 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     p->graph = graph;
     p->options = *options;
     p->loss = options->loss ? fanin__loss_find(options->loss) : NULL;
-    p->loss_root = p->target = -1;
+    p->loss_root = p->target = p->cotangent = p->tangent_root = -1;
     fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
-    p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature;
+    p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature &&
+                 !options->input_tangent && !options->weight_tangent;
     fanin_status status = create(p, err);
     p->options.loss = NULL; /* the caller's memory */
     memset(p->options.input_dims, 0, sizeof p->options.input_dims);

@@ -25,11 +25,22 @@ struct fanin_program {
     fanin__leaf_info *weights, *inputs;
     int weight_count, input_count;
     int target, target_classes; /* node, -1: none; number of classes */
-    int loss_root;
+    int cotangent;              /* node, -1: none */
+    int loss_root, tangent_root;
     int *outputs, *values, *gradients; /* roots by output and by value */
     void *scratch;                     /* of the fast kernels */
+    int direction_count;
     uint64_t runs;
 };
+
+/* Keeps a node's value after every run; `own`: in memory of its own. The root, or -1. */
+int fanin__program_root(fanin_program *program, int node, bool own);
+/* A leaf of the shape of `node` that callers fill. No two leaves are equal: those of inputs and the target
+ * are numbered by what they are, these from the first free number on. */
+int fanin__program_direction(fanin_program *program, int node);
+/* Root of the derivative of node `output` along directions in the options' leaves (tangent.c). `statistics`
+ * by graph value: -1 for what has a gradient. */
+void fanin__program_add_tangent(fanin_program *program, int output, const int *statistics);
 
 /* Chooses fast implementations for the steps of a float32 program (fast.c); steps without one keep
  * the reference kernel. *scratch_size: the most that any of them wants. */

@@ -104,6 +104,9 @@ FANIN_API fanin_buffer fanin_program_value_gradient(const fanin_program *program
 /* One pass: forward, and backward where gradients were asked for. Same bits for the same buffers
  * and thread count. NUMERIC is never returned: look at the loss. */
 FANIN_API fanin_status fanin_program_run(fanin_program *program, fanin_err *err);
+/* The number of the next run, 0 at first: dropout masks are a function of (seed, run). Training sets it
+ * to the step, so that a run that was resumed draws the same masks. */
+FANIN_API void fanin_program_set_run(fanin_program *program, uint64_t run);
 FANIN_API double fanin_program_loss(const fanin_program *program);
 /* Bytes planned for activations and gradients, and for weights. */
 FANIN_API size_t fanin_program_memory(const fanin_program *program);

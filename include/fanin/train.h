@@ -53,8 +53,38 @@ typedef struct fanin_train_point {
     uint64_t step;
     double train_loss; /* mean over the steps since the last point */
     double test_loss, test_error;
-    double seconds; /* since the start */
+    double valid_loss, valid_error; /* of the samples held out; NaN without */
+    double seconds;                 /* of training, that before an interruption included */
 } fanin_train_point;
+
+/* Where a step stands, for a line of progress. */
+typedef struct fanin_train_now {
+    uint64_t step, steps; /* done, in all */
+    double loss;          /* of this step's batch */
+    double seconds;       /* since _run began */
+    double rate;          /* samples a second since then */
+    double left;          /* seconds, at that rate */
+} fanin_train_now;
+
+/* One weighted layer while it learns, over a fixed batch of test samples in training mode; NaN where there
+ * is none. s is the layer's output before the activation, h the activation's output. */
+typedef struct fanin_train_layer {
+    double h_mean, h_std,
+        h_p98;              /* p98: below which 98 % of |h| lie (Glorot & Bengio 2010, fig. 3) */
+    double zeros;           /* share of h that is exactly 0 */
+    double saturated, dead; /* as fanin_layer_signal has them */
+    double s_rms, gradient; /* root mean squares of s and of d own loss / d s */
+    double weight, weight_gradient; /* root mean squares of W and of d loss / d W */
+    double update_ratio; /* |dW| / |W| of the step that follows, by norm; NaN after the last */
+} fanin_train_layer;
+
+/* All layers at one step. */
+typedef struct fanin_train_monitor {
+    uint64_t step;
+    int layer_count;
+    const char *const *names;        /* of the weights, in network order */
+    const fanin_train_layer *layers; /* layer_count of them */
+} fanin_train_monitor;
 
 typedef struct fanin_train_options {
     const char *optimizer;
@@ -65,8 +95,27 @@ typedef struct fanin_train_options {
     uint64_t seed;         /* order of the data: addressed, so paired runs see the same batches */
     uint64_t eval_every;   /* steps between points; 0: 50 points over the run */
     uint64_t eval_samples; /* of the test split; 0: all, or 1000 of a generator */
+    /* Samples of the training split that are held out and evaluated at every point; the same ones whatever
+     * the seed. 0: none. Of a generator: samples that training does not reach. */
+    uint64_t validation;
+    uint64_t
+        patience; /* stop after so many points without a lower loss (of the samples held out, or else
+                          of the test split); 0: never */
+    uint64_t monitor_every;   /* steps between looks at every layer; 0: none */
+    uint64_t monitor_samples; /* 0: 64 */
+    /* Folder of last.safetensors and best.safetensors (by the loss that patience looks at); NULL: none.
+     * Each is written aside, flushed and renamed. */
+    const char *checkpoint;
+    uint64_t checkpoint_every; /* steps; 0: at every point */
+    const char *const
+        *record; /* key, value, ..., NULL: kept in checkpoints ("scheme", "he"), and to be the
+                                   same on resume; NULL: none */
     void (*on_point)(void *ctx, const fanin_train_point *point);
     void *on_point_ctx;
+    void (*on_step)(void *ctx, const fanin_train_now *now);
+    void *on_step_ctx;
+    void (*on_monitor)(void *ctx, const fanin_train_monitor *monitor);
+    void *on_monitor_ctx;
     fanin_progress progress;
 } fanin_train_options;
 
@@ -76,25 +125,54 @@ typedef struct fanin_train_result {
     uint64_t steps;           /* done */
     bool diverged;            /* the loss stopped being a number */
     uint64_t diverged_at;     /* step */
-    char diverged_layer[128]; /* first weight in network order that holds a non-number */
+    char diverged_layer[128]; /* whose numbers stopped being numbers first, see _run */
+    bool stopped;             /* by patience */
+    uint64_t best_step;       /* of the lowest loss, the one that patience looks at */
+    double best_loss;
     double seconds;
+    /* Monitors: monitor_count steps of layer_count layers each. Names belong to the graph. */
+    size_t monitor_count;
+    int layer_count;
+    const char **layer_names;
+    uint64_t *monitor_steps;
+    fanin_train_layer *monitors;
 } fanin_train_result;
 
 typedef struct fanin_trainer fanin_trainer;
 
 /* Plans the graph for training. Inputs of the graph and samples of the data must have the same number
- * of elements (SHAPE otherwise); classes must fit the output. Graph and data must outlive the trainer. */
+ * of elements (SHAPE otherwise); classes must fit the output. Graph, data and the texts of the options must
+ * outlive the trainer. */
 FANIN_API fanin_status fanin_trainer_create(const fanin_graph *graph, const fanin_dataset *data,
                                             const fanin_train_options *options,
                                             fanin_trainer **trainer, fanin_err *err);
 FANIN_API void fanin_trainer_destroy(fanin_trainer *trainer);
 /* The program that trains: fill its weights before _run, read them after. */
 FANIN_API fanin_program *fanin_trainer_program(fanin_trainer *trainer);
-/* Steps, divergence and points go to *result (released by _fini also after a failure). INTERRUPTED keeps
- * what was seen so far. Same bits for the same weights, seed and thread count. */
+/* Trains from where the trainer stands (step 0, or that of a checkpoint) to the end. Steps, divergence and
+ * points, earlier ones included, go to *result (released by _fini also after a failure). INTERRUPTED keeps
+ * what was seen so far and leaves the trainer where it stopped: save it, or run on. Same bits for the same
+ * weights, seed and thread count, however often it was interrupted and resumed.
+ * Divergence names the layer whose numbers went first: in network order the first whose weights, or whose
+ * output on the batch that failed, are not finite; else the last whose gradient is not. */
 FANIN_API fanin_status fanin_trainer_run(fanin_trainer *trainer, fanin_train_result *result,
                                          fanin_err *err);
 FANIN_API void fanin_train_result_fini(fanin_train_result *result);
+FANIN_API uint64_t fanin_trainer_steps(const fanin_trainer *trainer); /* in all */
+FANIN_API uint64_t fanin_trainer_step(const fanin_trainer *trainer);  /* where it stands */
+
+/* Everything that later steps depend on, as one safetensors file, written aside, flushed and renamed:
+ * weights, the optimiser's arrays, where the run stands, points and monitors so far, and as metadata the
+ * options (docs/runs.md lists them). IO: disk full, not writable; an older file stays as it was. */
+FANIN_API fanin_status fanin_trainer_save(fanin_trainer *trainer, const char *path, fanin_err *err);
+/* Puts the trainer where DIR/last.safetensors stands. Errors: NOTFOUND no such file; ARG an option, the model
+ * or the number of threads is another than then (the message names it, was and is); FORMAT a broken file;
+ * UNSUPPORTED another version. After a failure the trainer must be destroyed. */
+FANIN_API fanin_status fanin_trainer_resume(fanin_trainer *trainer, const char *dir,
+                                            fanin_err *err);
+/* What DIR/last.safetensors has under `key` of options.record; *value (fanin_free) is NULL if nothing. */
+FANIN_API fanin_status fanin_checkpoint_recorded(const char *dir, const char *key, char **value,
+                                                 fanin_err *err);
 
 /* ---- fair comparison ------------------------------------------------------------------------------- */
 

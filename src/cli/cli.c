@@ -211,6 +211,39 @@ int cli_usage(cli *c, const char *format, ...) {
     return 2;
 }
 
+static void quote(FILE *f, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./:=,+@%";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        fprintf(f, " %s", word);
+        return;
+    }
+    fputs(" '", f);
+    for (; *word; word++) fputs(*word == '\'' ? "'\\''" : (char[2]){*word, '\0'}, f);
+    fputc('\'', f);
+}
+
+char *cli_command(const cli *c, const char *drop, const char *add) {
+    char *text = NULL;
+    size_t size = 0, n = strlen(drop);
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return NULL;
+    fputs("fanin", f);
+    for (int i = 0; i < c->argc; i++) {
+        const char *word = c->argv[i];
+        if (!strncmp(word, "--", 2) && !strncmp(word + 2, drop, n) &&
+            (word[2 + n] == '\0' || word[2 + n] == '=')) {
+            i += word[2 + n] == '\0';
+            continue;
+        }
+        quote(f, word);
+    }
+    fputs(add, f);
+    if (fclose(f) == 0) return text;
+    free(text);
+    return NULL;
+}
+
 void cli_note(const cli *c, const char *format, ...) {
     if (c->quiet) return;
     va_list args;
@@ -308,6 +341,15 @@ void cli_progress_end(cli *c) {
     (void)c;
     if (progress.shown) fputs("\r\033[K", stderr);
     progress.shown = false;
+}
+
+void cli_progress_line(cli *c, const char *line, bool last) {
+    double t = now();
+    if (c->quiet || !isatty(STDERR_FILENO) || (!last && t - progress.last < 0.1)) return;
+    progress.last = t;
+    progress.shown = true;
+    fprintf(stderr, "\r\033[K%.*s", cli_width() - 1, line);
+    fflush(stderr);
 }
 
 fanin_progress cli_progress(cli *c) {

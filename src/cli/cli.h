@@ -106,10 +106,16 @@ json_t *cli_text(const char *s); /* null for NULL */
  * with --quiet. */
 fanin_progress cli_progress(cli *c);
 void cli_progress_end(cli *c);
+/* A line of progress of the verb's own, on a terminal only, ten times a second at most (`last`: in any
+ * case). */
+void cli_progress_line(cli *c, const char *line, bool last);
 /* Columns of the terminal (80 when there is none). */
 int cli_width(void);
 /* Prints text behind `used` columns of a line, broken at blanks to the terminal's width, and a newline. */
 void cli_wrapped(const char *text, int used);
+/* The command line as a shell takes it, without option --`drop` and its value, and with `add` behind it
+ * (free). */
+char *cli_command(const cli *c, const char *drop, const char *add);
 /* "\033[31m" and so on when colour is on, "" otherwise. */
 const char *cli_style(const cli *c, const char *style);
 

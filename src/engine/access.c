@@ -101,3 +101,5 @@ double fanin_program_loss(const fanin_program *p) {
 }
 
 size_t fanin_program_memory(const fanin_program *p) { return p->plan.arena_size; }
+
+void fanin_program_set_run(fanin_program *p, uint64_t run) { p->runs = run; }

@@ -43,6 +43,9 @@ typedef struct fanin_program_options {
     const int64_t
         *input_dims[8]; /* NULL, or the full dims of input i (for symbolic dims other than batch) */
     uint64_t seed;      /* of dropout masks */
+    double
+        activity_l1; /* lambda: the loss gets + lambda times the mean over the batch of sum |h|, h the
+                           outputs of all activations; 0: nothing */
 } fanin_program_options;
 
 /* A view into the program's memory; lives until the program is destroyed. Row-major, of the

@@ -46,6 +46,20 @@ typedef struct fanin_optimizer_info {
 FANIN_API int fanin_optimizer_count(void);
 FANIN_API fanin_optimizer_info fanin_optimizer_at(int i);
 
+/* ---- schedules ----------------------------------------------------------------------------------- */
+
+/* The learning rate over time as a factor of the optimiser's: "cosine:warmup=100,final=0". `warmup` (rising
+ * linearly, (t + 1) / warmup) and `every` are steps, or a share of the run below 1; t and T count from
+ * the end of the warm-up. Errors: NOTFOUND, ARG. */
+FANIN_API fanin_status fanin_schedule_factor(const char *text, uint64_t step, uint64_t steps,
+                                             double *factor, fanin_err *err);
+
+typedef struct fanin_schedule_info {
+    const char *name, *options, *formula, *source;
+} fanin_schedule_info;
+FANIN_API int fanin_schedule_count(void);
+FANIN_API fanin_schedule_info fanin_schedule_at(int i);
+
 /* ---- the loop ------------------------------------------------------------------------------------ */
 
 /* What was seen at one evaluation. Loss is natural log; error is a share (NaN without classes). */
@@ -110,6 +124,28 @@ typedef struct fanin_train_options {
     const char *const
         *record; /* key, value, ..., NULL: kept in checkpoints ("scheme", "he"), and to be the
                                    same on resume; NULL: none */
+
+    /* What stands around a step, in this order: gradients clipped by value, by norm, by unit; noise;
+     * penalties; decoupled decay; the optimiser; norms limited. 0 or NULL: without it. */
+    const char *schedule; /* of the learning rate; NULL: constant */
+    /* "PATTERN=lr:0.1,decay:0": multipliers of the learning rate and of all decay (the optimiser's own
+     * included) for weights by glob, "re:" regex or classes ("bias norm_scale"). The last that matches
+     * a weight decides. */
+    const char *const *groups;
+    int group_count;
+    double clip_value; /* each element of a gradient into +- this */
+    double clip_norm;  /* norm of all gradients together (torch's clip_grad_norm_) */
+    /* lambda: |g_u| <= lambda max(|w_u|, 0.001) for every unit, the output layer excepted (Brock et al.
+     * 2021, equation 3) */
+    double clip_agc;
+    double gradient_noise; /* eta: variance eta / (1 + t)^0.55 (Neelakantan et al. 2015) */
+    double l1, l2;         /* penalty l1 |w| + l2/2 w^2 on weights, not on biases and norms */
+    double decay;          /* decoupled: w *= 1 - lr decay, on weights as above */
+    /* lambda: + lambda sum |h| a sample, over the outputs of all activations (Glorot, Bordes & Bengio
+     * 2011); part of the training loss */
+    double activity_l1;
+    double max_norm; /* of the weights into a unit (Srivastava et al. 2014) */
+
     void (*on_point)(void *ctx, const fanin_train_point *point);
     void *on_point_ctx;
     void (*on_step)(void *ctx, const fanin_train_now *now);

@@ -35,6 +35,26 @@ bool fanin__parse_u64(const char *s, const char **end, uint64_t *out);
  * "null" for NaN and infinity. buf of 32 bytes suffices. */
 const char *fanin__number_text(double value, char buf[32]);
 
+/* ---- "key=value,..." ------------------------------------------------------------------- */
+
+/* A number that a text sets by name: at `offset` of a struct lies a double. */
+typedef struct fanin__option {
+    const char *name;
+    double low, high;
+    size_t offset;
+    bool whole; /* no fractions */
+} fanin__option;
+
+#define FANIN__OPTION(type, id, low, high) \
+    { #id, low, high, offsetof(type, id), false }
+
+/* Reads "lr=0.1,mu=0.9" ("" sets nothing) into the struct at `out`. `takes` lists the names allowed with
+ * their defaults, "lr=0.01,mu=0.9"; others of the table are refused. ARG, the message beginning with
+ * `what` ("optimizer sgd") and naming piece and range. */
+fanin_status fanin__options_parse(const char *what, const char *takes, const char *text,
+                                  const fanin__option *table, size_t count, void *out,
+                                  fanin_err *err);
+
 /* ---- growing text ---------------------------------------------------------------------- */
 
 /* Zero-initialise. After a failure (no memory, or longer than `max`) `failed` stays set and

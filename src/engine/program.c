@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/program.h"
+#include "operator/activation_node.h"
 
 int fanin__program_root(fanin_program *p, int node, bool own) {
     if (p->ir.failed) return -1;
@@ -125,6 +126,27 @@ static bool lower_graph(fanin_program *p, fanin__lowering *l) {
 
 /* ---- loss and gradients ----------------------------------------------------------------- */
 
+/* + lambda times the mean over the batch of sum |h|, h the outputs of all activations. */
+static int add_activity(fanin_program *p, const fanin__lowering *l, int loss) {
+    const fanin_graph *g = p->graph;
+    fanin__ir *ir = &p->ir;
+    double batch = p->options.batch > 0 ? (double)p->options.batch : 1;
+    char text[96];
+    for (int i = 0; i < g->node_count && !ir->failed; i++) {
+        const fanin_node *node = &g->nodes[i];
+        if (!fanin__node_activation(node, text, sizeof text) || l->ids[node->outputs[0]] < 0)
+            continue;
+        int h = l->ids[node->outputs[0]];
+        unsigned all = (1u << ir->nodes[h].rank) - 1;
+        int sum =
+            fanin__emit_reduce(ir, FANIN__SUM, fanin__emit_apply(ir, FANIN__FN_ABS, h), all, false);
+        loss = fanin__emit_binary(
+            ir, FANIN__ADD, loss,
+            fanin__emit_apply_with(ir, FANIN__FN_SCALE, p->options.activity_l1 / batch, 0, sum));
+    }
+    return loss;
+}
+
 static int add_loss(fanin_program *p, const fanin__lowering *l) {
     if (p->graph->output_count < 1)
         return fanin__ir_fail(&p->ir, FANIN_ARG, "the graph has no output to take a loss of");
@@ -139,6 +161,7 @@ static int add_loss(fanin_program *p, const fanin__lowering *l) {
     p->target = fanin__emit_leaf(&p->ir, FANIN__INPUT, p->input_count,
                                  p->loss->classes ? FANIN_I64 : p->ir.dtype, rank, n.dims);
     int loss = p->loss->emit(&p->ir, output, p->target);
+    if (p->options.activity_l1 > 0) loss = add_activity(p, l, loss);
     p->loss_root = fanin__program_root(p, loss, false);
     return loss;
 }

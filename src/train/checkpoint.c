@@ -59,6 +59,27 @@ static void put_options(pairs *p, const fanin_trainer *t) {
     put_count(p, prefix, "data_samples", t->info->train_count);
     put(p, prefix, "optimizer", "%s", o->optimizer ? o->optimizer : "sgd");
     put(p, prefix, "loss", "%s", o->loss ? o->loss : "default");
+    put(p, prefix, "schedule", "%s", o->schedule ? o->schedule : "constant");
+    put_count(p, prefix, "groups", (uint64_t)o->group_count);
+    for (int i = 0; i < o->group_count; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "group_%d", i);
+        put(p, prefix, key, "%s", o->groups[i]);
+    }
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"clip_value", o->clip_value},
+                   {"clip_norm", o->clip_norm},
+                   {"clip_agc", o->clip_agc},
+                   {"gradient_noise", o->gradient_noise},
+                   {"l1", o->l1},
+                   {"l2", o->l2},
+                   {"decay", o->decay},
+                   {"activity_l1", o->activity_l1},
+                   {"max_norm", o->max_norm}};
+    for (size_t i = 0; i < FANIN_COUNT(numbers); i++)
+        put(p, prefix, numbers[i].key, "%.17g", numbers[i].value);
     put_count(p, prefix, "steps", t->steps);
     put_count(p, prefix, "batch", (uint64_t)o->batch);
     put_count(p, prefix, "seed", o->seed);

@@ -12,17 +12,25 @@ static bool trained(const fanin_program *p, int i) {
 
 /* ---- creation ------------------------------------------------------------------------------------ */
 
+static int output_node(const fanin_tensors *tensors) {
+    for (int k = 0; k < tensors->count; k++)
+        if (tensors->items[k].tensor.cls == FANIN_CLASS_OUTPUT) return tensors->items[k].node;
+    return -1;
+}
+
 /* What each weight is to its network, as schemes see it. */
 static fanin_status classify(fanin_optimizer *o, fanin_err *err) {
     fanin_tensors *tensors;
     const fanin_graph *graph = fanin_program_graph(o->program);
     FANIN_TRY(fanin_tensors_create(graph, NULL, &tensors, err));
+    int output = output_node(tensors);
     for (int i = 0; i < o->count; i++) {
         fanin__param *p = &o->params[i];
         int value = fanin_program_weight_value(o->program, p->weight);
         for (int k = 0; k < tensors->count; k++) {
             if (tensors->items[k].value != value) continue;
             p->cls = tensors->items[k].tensor.cls;
+            p->output = tensors->items[k].node >= 0 && tensors->items[k].node == output;
             if (p->rank > 1) p->out_axis = tensors->items[k].tensor.out_axis;
         }
     }

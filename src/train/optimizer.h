@@ -26,6 +26,7 @@ typedef struct fanin__param {
     size_t count;
     fanin_class cls;
     int rank, out_axis;             /* of its units; -1: a vector */
+    bool output;                    /* of the layer that makes the network's output */
     double lr, decay;               /* multipliers of its group */
     float *slots[FANIN__SLOTS_MAX]; /* NULL: the row has none */
 } fanin__param;

@@ -5,19 +5,22 @@
 #include "base/base.h"
 #include "train/optimizer.h"
 
-typedef struct option {
-    const char *name;
-    double low, high;
-    size_t offset;
-} option;
-
-#define OPTION(id, low, high) \
-    { #id, low, high, offsetof(fanin__settings, id) }
-static const option options[] = {
-    OPTION(lr, 0, 1e6),           OPTION(mu, 0, 1),        OPTION(dampening, 0, 1),
-    OPTION(weight_decay, 0, 1e6), OPTION(beta1, 0, 1),     OPTION(beta2, 0, 1),
-    OPTION(alpha, 0, 1),          OPTION(eps, 0, 1e6),     OPTION(lr_decay, 0, 1e6),
-    OPTION(trust, 0, 1e6),        OPTION(damping, 0, 1e6), OPTION(leak, 0, 1),
+#define OPTION(id, low, high) FANIN__OPTION(fanin__settings, id, low, high)
+/* Two names for one number, as torch writes it and as the formulas do. */
+static const fanin__option options[] = {
+    OPTION(lr, 0, 1e6),
+    OPTION(mu, 0, 1),
+    {"momentum", 0, 1, offsetof(fanin__settings, mu), false},
+    OPTION(dampening, 0, 1),
+    OPTION(weight_decay, 0, 1e6),
+    OPTION(beta1, 0, 1),
+    OPTION(beta2, 0, 1),
+    OPTION(alpha, 0, 1),
+    OPTION(eps, 0, 1e6),
+    OPTION(lr_decay, 0, 1e6),
+    OPTION(trust, 0, 1e6),
+    OPTION(damping, 0, 1e6),
+    OPTION(leak, 0, 1),
 };
 
 static const fanin__optimizer_row rows[] = {
@@ -122,36 +125,6 @@ fanin_optimizer_info fanin_optimizer_at(int i) {
     return i >= 0 && i < fanin_optimizer_count() ? rows[i].shown : (fanin_optimizer_info){0};
 }
 
-static bool takes(const fanin__optimizer_row *r, const char *name) {
-    char key[32];
-    snprintf(key, sizeof key, "%s=", name);
-    for (const char *at = r->shown.options; (at = strstr(at, key)); at++)
-        if (at == r->shown.options || at[-1] == ',') return true;
-    return false;
-}
-
-static fanin_status parse_option(const fanin__optimizer_row *r, const char *p, size_t n,
-                                 fanin__settings *s, fanin_err *err) {
-    const char *equals = memchr(p, '=', n);
-    size_t key = equals ? (size_t)(equals - p) : n;
-    for (size_t i = 0; i < FANIN_COUNT(options) && equals; i++) {
-        const option *o = &options[i];
-        bool same = (strlen(o->name) == key && !strncmp(p, o->name, key)) ||
-                    (!strcmp(o->name, "mu") && key == 8 && !strncmp(p, "momentum", 8));
-        if (!same || !takes(r, o->name)) continue;
-        const char *end;
-        double value = fanin__parse_double(equals + 1, &end);
-        if (end == equals + 1 || end != p + n || !(value >= o->low && value <= o->high))
-            return fanin_err_set(err, FANIN_ARG,
-                                 "optimizer %s: %.*s: expected a number from %g to %g",
-                                 r->shown.name, (int)n, p, o->low, o->high);
-        *(double *)((char *)s + o->offset) = value;
-        return FANIN_OK;
-    }
-    return fanin_err_set(err, FANIN_ARG, "optimizer %s: '%.*s' is no option of it; it takes %s",
-                         r->shown.name, (int)n, p, r->shown.options);
-}
-
 static fanin_status unknown(const char *text, size_t n, fanin_err *err) {
     fanin__text names = {.max = 1024};
     for (size_t i = 0; i < FANIN_COUNT(rows); i++)
@@ -171,14 +144,13 @@ fanin_status fanin__optimizer_parse(const char *text, const fanin__optimizer_row
         if (strlen(rows[i].shown.name) == n && !strncmp(rows[i].shown.name, text, n)) r = &rows[i];
     if (!r) return unknown(text, n, err);
     *s = r->defaults;
-    for (const char *p = text + n; *p;) {
-        p++; /* ':' or ',' */
-        size_t length = strcspn(p, ",");
-        FANIN_TRY(parse_option(r, p, length, s, err));
-        p += length;
-    }
     *out = r;
-    return FANIN_OK;
+    char what[64], takes[160];
+    snprintf(what, sizeof what, "optimizer %s", r->shown.name);
+    snprintf(takes, sizeof takes, "%s%s", r->shown.options,
+             strstr(r->shown.options, "mu=") ? ",momentum=mu" : "");
+    return fanin__options_parse(what, takes, text[n] ? text + n + 1 : "", options,
+                                FANIN_COUNT(options), s, err);
 }
 
 fanin_status fanin__optimizer_needs_curvature(const char *text, bool *needs, fanin_err *err) {

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/optimizer.h"
-
 enum { EVAL_BATCH = 250 };
 
 size_t fanin__sample_size(const fanin_dataset_info *info) {
@@ -99,13 +97,15 @@ static fanin_status plan_all(fanin_trainer *t, fanin_err *err) {
     uint64_t eval_batch = t->eval_samples < EVAL_BATCH ? t->eval_samples : EVAL_BATCH;
     if (o->validation && o->validation < eval_batch) eval_batch = o->validation;
     const char *optimizer = o->optimizer ? o->optimizer : "sgd";
-    fanin_program_options train = {.batch = o->batch, .gradients = true};
+    fanin_program_options train = {
+        .batch = o->batch, .gradients = true, .activity_l1 = o->activity_l1};
     FANIN_TRY(fanin__optimizer_needs_curvature(optimizer, &train.curvature, err));
     FANIN_TRY(fanin__train_plan(t, train, &t->train, err));
     FANIN_TRY(fanin__train_plan(
         t, (fanin_program_options){.batch = (int64_t)eval_batch, .eval = true}, &t->eval, err));
     FANIN_TRY(fanin_optimizer_create(optimizer, t->train, &t->optimizer, err));
     fanin__optimizer_seed(t->optimizer, o->seed);
+    FANIN_TRY(fanin__recipe_init(&t->recipe, o, t->steps, t->optimizer, err));
     if (o->monitor_every) FANIN_TRY(fanin__monitor_create(t, err));
     uint64_t most = (uint64_t)o->batch > eval_batch ? (uint64_t)o->batch : eval_batch;
     t->index = fanin_calloc((size_t)most, sizeof *t->index);
@@ -243,7 +243,7 @@ static fanin_status one_step(fanin_trainer *t, session *s, fanin_err *err) {
         s->diverged = true;
         return FANIN_OK;
     }
-    fanin_optimizer_step(t->optimizer);
+    fanin__recipe_step(&t->recipe, t->optimizer, step);
     t->state.loss += loss;
     t->state.since++;
     t->state.step = step + 1;

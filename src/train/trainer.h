@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "fanin/random.h"
 #include "fanin/train.h"
+#include "train/recipe.h"
 
 /* What a run is at a step besides weights, the optimiser's arrays and the lists of points and monitors.
  * Everything here goes into checkpoints. */
@@ -35,6 +36,7 @@ struct fanin_trainer {
     uint64_t train_count; /* of the training split without what is held out; 0: endless */
     fanin_program *train, *eval;
     fanin_optimizer *optimizer;
+    fanin__recipe recipe;    /* around a step */
     fanin__monitor *monitor; /* NULL: none asked for */
     uint64_t *index;         /* of a batch */
     fanin_stream order, held_out;

@@ -14,7 +14,6 @@ void cli_recipe_apply(const cli_recipe *r, fanin_train_options *o) {
     o->decay = r->decay;
     o->activity_l1 = r->activity_l1;
     o->max_norm = r->max_norm;
-    o->patience = r->patience;
 }
 
 void cli_recipe_fini(cli_recipe *r) { cli_list_fini(&r->groups); }

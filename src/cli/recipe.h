@@ -1,5 +1,5 @@
 /* recipe.h - the options of a training step, the same for train and compare: loss, schedule, groups, clipping,
- * penalties, early stopping. */
+ * penalties. */
 #ifndef FANIN_CLI_RECIPE_H
 #define FANIN_CLI_RECIPE_H
 
@@ -11,16 +11,16 @@ typedef struct cli_recipe {
     const char *loss, *schedule;
     cli_list groups;
     double clip_value, clip_norm, clip_agc, noise, l1, l2, decay, activity_l1, max_norm;
-    uint64_t patience;
 } cli_recipe;
 
-/* clang-format off: one option a line */
+/* One option a line. */
+/* clang-format off */
 #define CLI_RECIPE_OPTIONS(r) \
     {"loss", 0, CLI_TEXT, &(r).loss, "NAME[:k=v]", "fanin list losses"}, \
     {"schedule", 0, CLI_TEXT, &(r).schedule, "NAME[:k=v]", \
-     "of the learning rate: cosine:warmup=100,final=0; fanin list schedules"}, \
+     "as cosine:warmup=100; fanin list schedules"}, \
     {"group", 0, CLI_LIST, &(r).groups, "PATTERN=lr:X,decay:Y", \
-     "multipliers for weights by glob or class: 'bias norm_scale=decay:0'; repeatable"}, \
+     "multipliers by glob or classes; repeatable"}, \
     {"l1", 0, CLI_NUMBER, &(r).l1, "X", "penalty X |w| on weights (not biases and norms)"}, \
     {"l2", 0, CLI_NUMBER, &(r).l2, "X", "penalty X/2 w^2, likewise"}, \
     {"decay", 0, CLI_NUMBER, &(r).decay, "X", "decoupled: w *= 1 - lr X, likewise"}, \
@@ -30,9 +30,7 @@ typedef struct cli_recipe {
     {"clip-norm", 0, CLI_NUMBER, &(r).clip_norm, "X", "norm of all gradients together"}, \
     {"clip-agc", 0, CLI_NUMBER, &(r).clip_agc, "X", \
      "|g| of a unit to X |w| (adaptive gradient clipping, 0.01)"}, \
-    {"gradient-noise", 0, CLI_NUMBER, &(r).noise, "X", "variance X / (1 + step)^0.55"}, \
-    {"patience", 0, CLI_COUNT, &(r).patience, "N", \
-     "stop after N evaluations without a lower loss; the best weights stay"}
+    {"gradient-noise", 0, CLI_NUMBER, &(r).noise, "X", "variance X / (1 + step)^0.55"}
 /* clang-format on */
 
 /* Sets the options' fields; the lists stay the recipe's. */

@@ -7,9 +7,11 @@
 
 #include "cli.h"
 #include "input.h"
+#include "recipe.h"
 
 typedef struct request {
     cli_init init;
+    cli_recipe recipe;
     const char *schemes, *data, *optimizer, *html, *link;
     uint64_t steps, batch, seeds, eval_every, eval_samples;
     double epochs;
@@ -107,7 +109,7 @@ static int print_ranking(cli *c, const fanin_comparison *x) {
 
 static int compare(cli *c, const request *r, const cli_inputs *in, const char *const *schemes,
                    int count) {
-    const fanin_compare_options o = {
+    fanin_compare_options o = {
         .schemes = schemes,
         .scheme_count = count,
         .init = cli_init_options(&r->init),
@@ -121,6 +123,7 @@ static int compare(cli *c, const request *r, const cli_inputs *in, const char *c
         .check = {.batch = 300}, /* as many as the paper's figures used */
         .progress = cli_progress(c),
     };
+    cli_recipe_apply(&r->recipe, &o.train);
     fanin_err err = {0};
     fanin_comparison *x;
     fanin_status status = fanin_compare(in->graph, in->data, &o, &x, &err);
@@ -149,6 +152,7 @@ int verb_compare(cli *c) {
         {"steps", 0, CLI_COUNT, &r.steps, "N", "updates"},
         {"epochs", 0, CLI_NUMBER, &r.epochs, "N", "passes over the training split"},
         {"batch", 0, CLI_COUNT, &r.batch, "N", "samples a step (default 10)"},
+        CLI_RECIPE_OPTIONS(r.recipe),
         {"eval-every", 0, CLI_COUNT, &r.eval_every, "N",
          "steps between evaluations (default: 50 in all)"},
         {"eval-samples", 0, CLI_COUNT, &r.eval_samples, "N", "of the test split (default 2000)"},
@@ -170,6 +174,7 @@ int verb_compare(cli *c) {
     if (!code) code = compare(c, &r, &in, schemes, count);
     cli_close_inputs(&in);
     cli_list_fini(&r.init.rules);
+    cli_recipe_fini(&r.recipe);
     free(text);
     return code;
 }

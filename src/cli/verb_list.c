@@ -57,6 +57,11 @@ static entry optimizer_at(int i) {
     return (entry){o.name, {o.formula, o.options, o.source}};
 }
 
+static entry schedule_at(int i) {
+    fanin_schedule_info s = fanin_schedule_at(i);
+    return (entry){s.name, {s.formula, s.options, s.source}};
+}
+
 static entry model_at(int i) {
     fanin_builtin_info m = fanin_builtin_at(i);
     return (entry){m.name, {m.about, m.grammar}};
@@ -101,6 +106,7 @@ static const kind kinds[] = {
      NULL},
     {"schemes", {"about", "source"}, fanin_scheme_count, scheme_at, scheme_lines},
     {"optimizers", {"step", "options", "source"}, fanin_optimizer_count, optimizer_at, NULL},
+    {"schedules", {"factor", "options", "source"}, fanin_schedule_count, schedule_at, NULL},
     {"streams", {"about", "keys"}, stream_count, stream_at, NULL},
     {"operators", {"kind", "domain"}, fanin_operator_count, operator_at, NULL},
     {"models", {"about", "grammar"}, fanin_builtin_count, model_at, NULL},

@@ -6,10 +6,12 @@
 
 #include "cli.h"
 #include "input.h"
+#include "recipe.h"
 
 typedef struct request {
     cli_init init;
-    const char *weights, *data, *optimizer, *loss, *out;
+    cli_recipe recipe;
+    const char *weights, *data, *optimizer, *out;
     uint64_t steps, batch, eval_every, eval_samples;
     double epochs;
 } request;
@@ -68,7 +70,6 @@ static fanin_status save_weights(const fanin_program *p, const char *path, fanin
 static int train(cli *c, const request *r, const cli_inputs *in) {
     fanin_train_options o = {
         .optimizer = r->optimizer,
-        .loss = r->loss,
         .steps = r->steps,
         .epochs = r->epochs,
         .batch = (int64_t)r->batch,
@@ -79,6 +80,7 @@ static int train(cli *c, const request *r, const cli_inputs *in) {
         .on_point_ctx = c,
         .progress = cli_progress(c),
     };
+    cli_recipe_apply(&r->recipe, &o);
     fanin_err err = {0};
     fanin_trainer *t;
     fanin_status status = fanin_trainer_create(in->graph, in->data, &o, &t, &err);
@@ -130,7 +132,7 @@ int verb_train(cli *c) {
         {"steps", 0, CLI_COUNT, &r.steps, "N", "updates"},
         {"epochs", 0, CLI_NUMBER, &r.epochs, "N", "passes over the training split"},
         {"batch", 0, CLI_COUNT, &r.batch, "N", "samples a step (default 10)"},
-        {"loss", 0, CLI_TEXT, &r.loss, "NAME", "cross_entropy or mse"},
+        CLI_RECIPE_OPTIONS(r.recipe),
         {"eval-every", 0, CLI_COUNT, &r.eval_every, "N",
          "steps between evaluations (default: 50 in all)"},
         {"eval-samples", 0, CLI_COUNT, &r.eval_samples, "N", "of the test split (default 2000)"},
@@ -145,5 +147,6 @@ int verb_train(cli *c) {
     if (!code) code = train(c, &r, &in);
     cli_close_inputs(&in);
     cli_list_fini(&r.init.rules);
+    cli_recipe_fini(&r.recipe);
     return code;
 }

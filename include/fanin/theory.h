@@ -50,7 +50,8 @@ FANIN_API fanin_status fanin_gaussian_power(const fanin_activation *act, int ord
 
 /* The dual activation: E f^(order)(u1) f^(order)(u2), order 0 or 1 (for order 1 f must not jump),
  * over zero-mean u1, u2 with variances q1, q2 > 0 and correlation c in [-1, 1]. Closed form where
- * one is known, else Hermite series, else nested quadrature: relative error about 1e-12. */
+ * one is known, else Hermite series with the tail of kinks in closed form (some 0.3 ms), else nested
+ * quadrature (milliseconds): relative error about 1e-12. */
 FANIN_API fanin_status fanin_gaussian_dual(const fanin_activation *act, int order, double q1,
                                            double q2, double c, double *value, double *error,
                                            fanin_err *err);
@@ -255,9 +256,12 @@ typedef struct fanin_kernel_settings {
 
 /* out[i*m + j] = kernel of x row i (n x d) and y row j (m x d), row-major; y NULL: y = x, and the
  * result is symmetric with exact diagonal. Rows are worked in blocks on all threads; memory beyond
- * `out` stays below 64 MB. Closed forms for relu, leaky relu, abs, erf, sin, cos, gaussian,
- * identity; otherwise a Hermite series of 128 terms with its rest kept: 1e-9 of the diagonal for
- * smooth activations, 1e-4 where kinks remain. DOMAIN for the NTK of an activation that jumps. */
+ * `out` stays below 64 MB. Closed forms for relu, leaky relu, abs, squared relu, erf, gelu, sin, cos,
+ * gaussian, identity; otherwise a Hermite series of 128 terms, completed by the closed tail of kinks
+ * (at most 8 of them). Errors at variances around 1, in parts of the diagonal: smooth activations and
+ * those of straight or quadratic pieces 1e-12, elu and celu 1e-10, selu 1e-8 (NTK 1e-6), softsign 1e-5
+ * (NTK 1e-3); the last three only for pairs of correlation above 0.9, and larger as variances are.
+ * DOMAIN for the NTK of an activation that jumps. */
 FANIN_API fanin_status fanin_kernel_matrix(const fanin_activation *act,
                                            const fanin_kernel_settings *set, const double *x,
                                            size_t n, const double *y, size_t m, size_t d,
@@ -320,8 +324,8 @@ FANIN_API fanin_status fanin_mean_singular_value(double aspect, double variance,
 /* ---- many points at once (src/theory/table.c) -------------------------------------------- */
 
 /* The maps of one activation tabulated over q_low ... q_high; a twentieth of a second to make,
- * under 10 us a point after that, relative error about 1e-8 (activations with kinks: c within 0.003
- * where it exceeds 0.99). Plain nets (no dropout, skip, norm).
+ * some 10 us a point after that, relative error about 1e-8; c within 1e-6, with elu, selu and
+ * softsign 5e-5. Plain nets (no dropout, skip, norm).
  * Read-only once made: use it from any thread. */
 typedef struct fanin_meanfield_table fanin_meanfield_table;
 

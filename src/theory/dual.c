@@ -51,6 +51,13 @@ static double square_dual(double q1, double q2, double k) {
     return q1 * q2 * j2 / (2 * FANIN__PI);
 }
 
+/* x Phi(x), by Stein's identity from E Phi(u1) Phi(u2) = 1/4 + t/(2 pi). */
+static double gelu_dual(int order, double q1, double q2, double k) {
+    double p = (1 + q1) * (1 + q2), v = (p - k * k), r = sqrt(v), t = atan2(k, r);
+    if (order == 0) return 0.25 * k + ((k * k + q1 * q2 * v) / (p * r) + k * t) / (2 * FANIN__PI);
+    return 0.25 + (t + k / r * (1 / v + (1 - q1 * q2) / p + 1)) / (2 * FANIN__PI);
+}
+
 bool fanin__dual_closed(const fanin_activation *act, int order, double q1, double q2, double k,
                         double *out) {
     const double *p = fanin_activation_params(act);
@@ -62,6 +69,7 @@ bool fanin__dual_closed(const fanin_activation *act, int order, double q1, doubl
     case FANIN_ACT_RRELU: *out = two_slopes(0.5 * (p[0] + p[1]), 1, order, q1, q2, k); return true;
     case FANIN_ACT_ABS: *out = two_slopes(-1, 1, order, q1, q2, k); return true;
     case FANIN_ACT_ERF: *out = erf_dual(order, q1, q2, k); return true;
+    case FANIN_ACT_GELU: *out = gelu_dual(order, q1, q2, k); return true;
     case FANIN_ACT_SIN: *out = wave_dual(true, p[0], order, q1, q2, k); return true;
     case FANIN_ACT_COS: *out = wave_dual(false, p[0], order, q1, q2, k); return true;
     case FANIN_ACT_GAUSSIAN: *out = bell_dual(order, q1, q2, k); return true;
@@ -168,20 +176,38 @@ fanin_status fanin_gaussian_dual_quadrature(const fanin_activation *act, int ord
 
 /* ---- the chooser ----------------------------------------------------------------------- */
 
-/* True when the Hermite series is exact enough: |rest| <= |c|^n sqrt(rest1 rest2). */
+/* Coefficients of one of the two, and what they leave of the second moment. */
+typedef struct half {
+    double a[TERMS], r[TERMS], second, rest;
+} half;
+
+static fanin_status half_make(half *h, const fanin_activation *act, int order, double q,
+                              const fanin__kinks *kinks, fanin_err *err) {
+    double sum = 0;
+    FANIN_TRY(fanin__hermite(act, order, q, TERMS, h->a, &h->second, err));
+    for (size_t k = TERMS; k-- > 0;) sum += h->a[k] * h->a[k];
+    if (kinks->n) {
+        fanin__kinks_coefficients(kinks, q, TERMS, h->r);
+        sum += fanin__kinks_tail(kinks, q, q, 1, h->r, h->r, TERMS);
+    }
+    h->rest = fmax(1e-15 * h->second, fabs(h->second - sum));
+    return FANIN_OK;
+}
+
+/* The Hermite series, completed by the known tail of kinks; good when what is still missing, at most
+ * |c|^n sqrt(rest1 rest2), is small enough. */
 static fanin_status series(const fanin_activation *act, int order, double q1, double q2, double c,
                            double *out, double *error, bool *good, fanin_err *err) {
-    double a[TERMS], b[TERMS], v1, v2, s1 = 0, s2 = 0, sum = 0;
-    *good = false;
-    FANIN_TRY(fanin__hermite(act, order, q1, TERMS, a, &v1, err));
-    FANIN_TRY(fanin__hermite(act, order, q2, TERMS, b, &v2, err));
-    for (size_t k = TERMS; k-- > 0;) {
-        sum = sum * c + a[k] * b[k];
-        s1 += a[k] * a[k];
-        s2 += b[k] * b[k];
-    }
-    double rest = sqrt(fmax(1e-15 * v1, v1 - s1) * fmax(1e-15 * v2, v2 - s2));
-    double scale = sqrt(v1 * v2), bound = pow(fabs(c), TERMS) * rest;
+    fanin__kinks kinks;
+    half one, two;
+    double sum = 0;
+    fanin__kinks_find(act, order, fmax(q1, q2), TERMS, &kinks);
+    FANIN_TRY(half_make(&one, act, order, q1, &kinks, err));
+    FANIN_TRY(half_make(&two, act, order, q2, &kinks, err));
+    for (size_t k = TERMS; k-- > 0;) sum = sum * c + one.a[k] * two.a[k];
+    double scale = sqrt(one.second * two.second), fade = pow(fabs(c), TERMS);
+    double bound = fade * sqrt(one.rest * two.rest);
+    if (kinks.n && fade > 1e-18) sum += fanin__kinks_tail(&kinks, q1, q2, c, one.r, two.r, TERMS);
     *out = sum;
     *error = bound + 1e-15 * scale;
     *good = bound <= 1e-14 * scale;

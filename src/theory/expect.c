@@ -47,13 +47,6 @@ static void unpack(const double *v, fanin_expectations *out) {
     out->curve_second = v[CURVE2];
 }
 
-/* f and f' just left and right of a kink. */
-static void sides(const fanin_activation *act, double k, double left[4], double right[4]) {
-    double step = 1e-13 * (fabs(k) + 1e-3);
-    fanin__activation_jet(act, k - step, left);
-    fanin__activation_jet(act, k + step, right);
-}
-
 /* What the delta functions at kinks add. */
 static void add_kinks(const fanin_activation *act, double mean, double q, fanin_expectations *out) {
     double kinks[64], left[4], right[4], s = sqrt(q);
@@ -61,7 +54,7 @@ static void add_kinks(const fanin_activation *act, double mean, double q, fanin_
     bool jumps = !fanin_activation_is_continuous(act);
     for (size_t i = 0; i < n && i < 64; i++) {
         double z = (kinks[i] - mean) / s, density = FANIN__INV_SQ2PI * exp(-0.5 * z * z) / s;
-        sides(act, kinks[i], left, right);
+        fanin__kink_sides(act, kinks[i], left, right);
         double jump = right[0] - left[0], rise = right[1] - left[1];
         if (jumps && fabs(jump) > 1e-9 * (1 + fabs(left[0]) + fabs(right[0]))) {
             out->slope_mean += jump * density;

@@ -12,12 +12,18 @@
 #define ROWS  48  /* of a tile */
 #define COLS  256 /* of a tile */
 
-/* Hermite coefficients of f and f' at one layer as functions of ln q on Chebyshev nodes. */
+/* Hermite coefficients of one function (f or f') at one layer as functions of ln q on Chebyshev nodes,
+ * less those of its kinks, which oscillate and are added at each q. */
+typedef struct half {
+    fanin__kinks kinks;
+    double (*a)[TERMS + 1]; /* the last one is the rest's root */
+} half;
+
 typedef struct series {
     double lo, hi;
     int nodes;
-    double at[NODES], pull[NODES];           /* nodes and barycentric weights */
-    double (*f)[TERMS + 1], (*g)[TERMS + 1]; /* the last one is the rest's root */
+    double at[NODES], pull[NODES]; /* nodes and barycentric weights */
+    half f, g;
     double second[NODES];
 } series;
 
@@ -56,25 +62,28 @@ static double spread(const series *s, double log_q, double *w) {
     return total;
 }
 
-static void coefficients(const series *s, double q, double *f, double *g) {
+static void coefficients(const series *s, const half *h, double q, double *a, double *kinks) {
     double w[NODES], log_q = log(q);
     spread(s, log_q < s->lo ? s->lo : log_q > s->hi ? s->hi : log_q, w);
-    memset(f, 0, sizeof(double) * (TERMS + 1));
-    if (g) memset(g, 0, sizeof(double) * (TERMS + 1));
+    memset(a, 0, sizeof(double) * (TERMS + 1));
     for (int i = 0; i < s->nodes; i++)
-        for (int k = 0; k <= TERMS; k++) {
-            f[k] += w[i] * s->f[i][k];
-            if (g) g[k] += w[i] * s->g[i][k];
-        }
+        for (int k = 0; k <= TERMS; k++) a[k] += w[i] * h->a[i][k];
+    if (!h->kinks.n) return;
+    fanin__kinks_coefficients(&h->kinks, q, TERMS, kinks);
+    for (int k = 0; k < TERMS; k++) a[k] += kinks[k];
 }
 
-static fanin_status fill(const plan *p, int order, double q, double *a, double *second,
-                         fanin_err *err) {
-    double total, sum = 0;
+static fanin_status fill(const plan *p, int order, double q, const half *h, double *a,
+                         double *second, fanin_err *err) {
+    double total, sum = 0, kinks[TERMS];
     FANIN_TRY(fanin__hermite(p->act, order, q, TERMS, a, &total, err));
     for (int k = 0; k < TERMS; k++) sum += a[k] * a[k];
     a[TERMS] = sqrt(fmax(0, total - sum));
     if (second) *second = total;
+    if (!h->kinks.n) return FANIN_OK;
+    a[TERMS] = 0; /* the kinks' own tail takes its place */
+    fanin__kinks_coefficients(&h->kinks, q, TERMS, kinks);
+    for (int k = 0; k < TERMS; k++) a[k] -= kinks[k];
     return FANIN_OK;
 }
 
@@ -82,15 +91,18 @@ static fanin_status make_series(const plan *p, series *s, double lo, double hi, 
     s->lo = log(lo);
     s->hi = log(hi);
     s->nodes = s->hi - s->lo < 1e-13 ? 1 : NODES;
-    s->f = fanin_calloc((size_t)s->nodes, sizeof *s->f);
-    s->g = fanin_calloc((size_t)s->nodes, sizeof *s->g);
-    if (!s->f || !s->g) return fanin_err_set(err, FANIN_NOMEM, "kernel: no memory for series");
+    s->f.a = fanin_calloc((size_t)s->nodes, sizeof *s->f.a);
+    s->g.a = fanin_calloc((size_t)s->nodes, sizeof *s->g.a);
+    fanin__kinks_find(p->act, 0, hi, TERMS, &s->f.kinks);
+    fanin__kinks_find(p->act, 1, hi, TERMS, &s->g.kinks);
+    if (!s->f.a || !s->g.a) return fanin_err_set(err, FANIN_NOMEM, "kernel: no memory for series");
     for (int i = 0; i < s->nodes; i++) {
         double t = FANIN__PI * (2 * i + 1) / (2 * s->nodes);
         s->at[i] = 0.5 * (s->lo + s->hi) + 0.5 * (s->hi - s->lo) * cos(t);
         s->pull[i] = (i % 2 ? -1 : 1) * sin(t);
-        FANIN_TRY(fill(p, 0, exp(s->at[i]), s->f[i], &s->second[i], err));
-        if (p->set->ntk) FANIN_TRY(fill(p, 1, exp(s->at[i]), s->g[i], NULL, err));
+        double q = exp(s->at[i]);
+        FANIN_TRY(fill(p, 0, q, &s->f, s->f.a[i], &s->second[i], err));
+        if (p->set->ntk) FANIN_TRY(fill(p, 1, q, &s->g, s->g.a[i], NULL, err));
     }
     return FANIN_OK;
 }
@@ -163,9 +175,17 @@ static double polynomial(const double *a, const double *b, double c) {
         s2 = s2 * c4 + a[k + 2] * b[k + 2];
         s3 = s3 * c4 + a[k + 3] * b[k + 3];
     }
-    double top = fabs(c);
+    return (s0 + c * s1) + c2 * (s2 + c * s3);
+}
+
+/* E f(u1) f(u2) from the coefficients a, b; ka, kb those of the kinks. */
+static double pair_dual(const half *h, const double *a, const double *b, const double *ka,
+                        const double *kb, double q1, double q2, double c) {
+    double sum = polynomial(a, b, c), top = fabs(c);
     for (int k = 1; k < TERMS; k *= 2) top *= top; /* |c|^TERMS */
-    return (s0 + c * s1) + c2 * (s2 + c * s3) + top * a[TERMS] * b[TERMS];
+    if (!h->kinks.n) return sum + top * a[TERMS] * b[TERMS];
+    if (top < 1e-15) return sum;
+    return sum + fanin__kinks_dual(&h->kinks, q1, q2, c) - polynomial(ka, kb, c);
 }
 
 static bool closed_step(const plan *p, state *s, double q1, double q2) {
@@ -228,28 +248,43 @@ static void slopes_row(const plan *p, state *row, size_t i, size_t j0, size_t j1
     if (diagonal) row[i - j0] = own;
 }
 
+/* Coefficients of the rows or columns of a tile. */
+typedef struct side {
+    double (*f)[TERMS + 1], (*g)[TERMS + 1]; /* of f, f' */
+    double (*kf)[TERMS], (*kg)[TERMS];       /* of their kinks */
+} side;
+
 typedef struct tile {
     size_t i0, i1, j0, j1;
     state *s; /* ROWS x COLS */
-    double (*fi)[TERMS + 1], (*gi)[TERMS + 1], (*fj)[TERMS + 1], (*gj)[TERMS + 1];
+    side rows, columns;
     float *dots;
 } tile;
 
+static void side_fill(const plan *p, const series *s, const double *q, size_t n, side *out) {
+    for (size_t i = 0; i < n; i++) {
+        coefficients(s, &s->f, q[i], out->f[i], out->kf[i]);
+        if (p->set->ntk) coefficients(s, &s->g, q[i], out->g[i], out->kg[i]);
+    }
+}
+
 static void series_layer(const plan *p, tile *t, size_t l) {
     const series *s = &p->layers[l];
-    bool ntk = p->set->ntk;
-    for (size_t i = t->i0; i < t->i1; i++)
-        coefficients(s, p->qx[l * p->n + i], t->fi[i - t->i0], ntk ? t->gi[i - t->i0] : NULL);
-    for (size_t j = t->j0; j < t->j1; j++)
-        coefficients(s, p->qy[l * p->m + j], t->fj[j - t->j0], ntk ? t->gj[j - t->j0] : NULL);
+    const double *qx = p->qx + l * p->n, *qy = p->qy + l * p->m;
+    const side *x = &t->rows, *y = &t->columns;
+    side_fill(p, s, qx + t->i0, t->i1 - t->i0, &t->rows);
+    side_fill(p, s, qy + t->j0, t->j1 - t->j0, &t->columns);
     for (size_t i = t->i0; i < t->i1; i++)
         for (size_t j = t->j0; j < t->j1; j++) {
+            if (p->symmetric && j < i) continue;
             size_t a = i - t->i0, b = j - t->j0;
             state *e = &t->s[a * COLS + b];
-            double r = sqrt(p->qx[l * p->n + i] * p->qy[l * p->m + j]);
-            double c = r > 0 ? unit(e->k / r) : 0;
-            double ff = polynomial(t->fi[a], t->fj[b], c);
-            grow(p, e, ff, ntk ? polynomial(t->gi[a], t->gj[b], c) : 0);
+            double r = sqrt(qx[i] * qy[j]), c = r > 0 ? unit(e->k / r) : 0, gg = 0;
+            if (p->symmetric && i == j) c = 1; /* acos near 1 doubles the loss of rounding */
+            double ff = pair_dual(&s->f, x->f[a], y->f[b], x->kf[a], y->kf[b], qx[i], qy[j], c);
+            if (p->set->ntk)
+                gg = pair_dual(&s->g, x->g[a], y->g[b], x->kg[a], y->kg[b], qx[i], qy[j], c);
+            grow(p, e, ff, gg);
         }
 }
 
@@ -343,26 +378,34 @@ static void run_tile(plan *p, tile *t) {
         }
 }
 
+static bool side_make(side *s, size_t n) {
+    s->f = fanin_calloc(n, sizeof *s->f);
+    s->g = fanin_calloc(n, sizeof *s->g);
+    s->kf = fanin_calloc(n, sizeof *s->kf);
+    s->kg = fanin_calloc(n, sizeof *s->kg);
+    return s->f && s->g && s->kf && s->kg;
+}
+
+static void side_free(side *s) {
+    fanin_free(s->f);
+    fanin_free(s->g);
+    fanin_free(s->kf);
+    fanin_free(s->kg);
+}
+
 static bool tile_make(const plan *p, tile *t) {
     *t = (tile){0};
     t->s = fanin_calloc(ROWS * COLS, sizeof *t->s);
     if (p->x32) t->dots = fanin_calloc(ROWS * COLS, sizeof *t->dots);
-    if (p->layers) {
-        t->fi = fanin_calloc(ROWS, sizeof *t->fi);
-        t->gi = fanin_calloc(ROWS, sizeof *t->gi);
-        t->fj = fanin_calloc(COLS, sizeof *t->fj);
-        t->gj = fanin_calloc(COLS, sizeof *t->gj);
-    }
-    return t->s && (!p->x32 || t->dots) && (!p->layers || (t->fi && t->gi && t->fj && t->gj));
+    return t->s && (!p->x32 || t->dots) &&
+           (!p->layers || (side_make(&t->rows, ROWS) && side_make(&t->columns, COLS)));
 }
 
 static void tile_free(tile *t) {
     fanin_free(t->s);
     fanin_free(t->dots);
-    fanin_free(t->fi);
-    fanin_free(t->gi);
-    fanin_free(t->fj);
-    fanin_free(t->gj);
+    side_free(&t->rows);
+    side_free(&t->columns);
 }
 
 static void run_rows(void *arg, size_t begin, size_t end) {
@@ -451,8 +494,8 @@ static fanin_status run(plan *p, fanin_err *err) {
     fanin_status status = check(p, err);
     if (status == FANIN_OK) status = work(p, err);
     for (size_t l = 0; p->layers && l < p->set->depth; l++) {
-        fanin_free(p->layers[l].f);
-        fanin_free(p->layers[l].g);
+        fanin_free(p->layers[l].f.a);
+        fanin_free(p->layers[l].g.a);
     }
     fanin_free(p->layers);
     fanin_free(p->roots);

@@ -1,8 +1,9 @@
 /* The maps of an activation as tables in ln q, for many (sigma_w, sigma_b) at once.
  *
- * At nodes 0.1 apart in ln q: E f^2, E f'^2, slope of E f^2, and the squares of 96 Hermite
- * coefficients; between them eight-point Lagrange interpolation. The correlation map is then a
- * polynomial with non-negative coefficients: convex, so Newton from the left cannot miss. */
+ * At nodes 0.1 apart in ln q: E f^2, E f'^2, slope of E f^2, and 96 Hermite coefficients less those
+ * of kinks, which oscillate in q; between nodes eight-point Lagrange interpolation. The correlation
+ * map is then a polynomial with non-negative coefficients and the closed tail of the kinks: convex,
+ * so Newton from the left cannot miss. */
 #include <math.h>
 #include <string.h>
 
@@ -11,11 +12,12 @@
 #define STEP    0.1
 #define TERMS   96
 #define POINTS  8
-#define COLUMNS (3 + TERMS + 1) /* V, E f'^2, dV/dq, a_k^2, rest */
+#define COLUMNS (3 + TERMS + 1) /* V, E f'^2, dV/dq, a_k, rest */
 
 struct fanin_meanfield_table {
     double low; /* ln q of the first node */
     size_t count;
+    fanin__kinks kinks, slopes; /* of f, and the derivative of what they stand for */
     double (*row)[COLUMNS];
 };
 
@@ -25,25 +27,43 @@ typedef struct making {
     fanin_status *status;
 } making;
 
+static fanin_status make_row(const making *m, double q, double *row) {
+    const fanin__kinks *kinks = &m->table->kinks;
+    double total, sum = 0, r[TERMS] = {0};
+    fanin_expectations moments;
+    FANIN_TRY(fanin_gaussian_moments(m->act, 0, q, &moments, NULL));
+    FANIN_TRY(fanin__hermite(m->act, 0, q, TERMS, row + 3, &total, NULL));
+    /* Relative to q: smooth where q is small. */
+    row[0] = moments.second / q;
+    row[1] = moments.slope_second;
+    row[2] = moments.slope_second + moments.curve_product;
+    if (kinks->n) {
+        fanin__kinks_coefficients(kinks, q, TERMS, r);
+        sum = fanin__kinks_tail(kinks, q, q, 1, r, r, TERMS);
+    }
+    for (size_t k = 0; k < TERMS; k++) {
+        sum += row[3 + k] * row[3 + k];
+        row[3 + k] = (row[3 + k] - r[k]) / sqrt(q);
+    }
+    row[3 + TERMS] = fmax(0, row[0] - sum / q);
+    return FANIN_OK;
+}
+
 static void make_rows(void *arg, size_t begin, size_t end) {
     making *m = arg;
-    for (size_t i = begin; i < end; i++) {
-        double *row = m->table->row[i], q = exp(m->table->low + STEP * (double)i), total, sum = 0;
-        fanin_expectations moments;
-        m->status[i] = fanin_gaussian_moments(m->act, 0, q, &moments, NULL);
-        if (m->status[i] == FANIN_OK)
-            m->status[i] = fanin__hermite(m->act, 0, q, TERMS, row + 3, &total, NULL);
-        if (m->status[i] != FANIN_OK) continue;
-        /* Relative to q: smooth where q is small. */
-        row[0] = moments.second / q;
-        row[1] = moments.slope_second;
-        row[2] = moments.slope_second + moments.curve_product;
-        for (size_t k = 0; k < TERMS; k++) {
-            row[3 + k] *= row[3 + k] / q;
-            sum += row[3 + k];
-        }
-        row[3 + TERMS] = fmax(0, row[0] - sum);
-    }
+    for (size_t i = begin; i < end; i++)
+        m->status[i] = make_row(m, exp(m->table->low + STEP * (double)i), m->table->row[i]);
+}
+
+/* Bends (jumps of f') only, unless f is of straight and quadratic pieces: over a range of q the higher
+ * orders of other functions grow out of hand. */
+static void find_kinks(fanin_meanfield_table *t, const fanin_activation *act) {
+    fanin__kinks_find(act, 0, TERMS, TERMS, &t->kinks);
+    if (t->kinks.orders < 2) t->kinks.orders = 2;
+    t->slopes = t->kinks;
+    t->slopes.orders--;
+    for (size_t i = 0; i < t->kinks.n; i++)
+        for (int m = 0; m < t->slopes.orders; m++) t->slopes.jump[i][m] = t->kinks.jump[i][m + 1];
 }
 
 fanin_status fanin_meanfield_table_create(const fanin_activation *act, double q_low, double q_high,
@@ -65,6 +85,7 @@ fanin_status fanin_meanfield_table_create(const fanin_activation *act, double q_
         status = fanin_calloc(t->count, sizeof *status);
     }
     if (t && t->row && status) {
+        find_kinks(t, act);
         making m = {act, t, status};
         fanin_parallel_for(t->count, 1, make_rows, &m);
         worst = FANIN_OK;
@@ -171,9 +192,14 @@ static double scan_q(const fanin_meanfield_table *t, double w2, double b2) {
     return step > 0 ? INFINITY : -INFINITY;
 }
 
-/* C(c) - c and its slope; p has TERMS coefficients and at TERMS the rest, which counts as one power
- * of c: the one that gives the map its exact value and slope at c = 1. */
-static double fall(const double *p, double power, double bias, double c, double *slope) {
+/* The correlation map at one point of the plane. p has TERMS coefficients and at TERMS the rest, which
+ * counts as one power of c: the one that gives the map its exact value and slope at c = 1. */
+typedef struct map {
+    const fanin_meanfield_table *t;
+    double q, w2, bias, power, p[TERMS + 1], kinks[TERMS]; /* the last: of r_k^2 */
+} map;
+
+static double series(const double *p, double c, double *slope) {
     double c2 = c * c, even = 0, odd = 0, even_slope = 0, odd_slope = 0;
     for (int k = TERMS - 2; k >= 0; k -= 2) { /* two chains in c^2 */
         even_slope = even_slope * c2 + even;
@@ -181,29 +207,58 @@ static double fall(const double *p, double power, double bias, double c, double 
         even = even * c2 + p[k];
         odd = odd * c2 + p[k + 1];
     }
-    double top = c > 0 ? p[TERMS] * exp((power - 1) * log(c)) : 0;
-    *slope = 2 * c * (even_slope + c * odd_slope) + odd + power * top - 1;
-    return even + c * odd + top * c + bias - c;
+    *slope = 2 * c * (even_slope + c * odd_slope) + odd;
+    return even + c * odd;
 }
 
-static void solve_c(const spot *s, double w2, double bias, double chi1, fanin_meanfield *out) {
-    double p[TERMS + 1], c = 0, slope = 0;
+/* What the kinks add beyond the series, and its slope; nothing yet where c^TERMS is nothing. */
+static double tail(const map *m, double c, double *slope) {
+    *slope = 0;
+    if (!m->t->kinks.n || c < 0.7) return 0;
+    double inside = series(m->kinks, c, slope);
+    *slope = m->w2 * fanin__kinks_dual(&m->t->slopes, m->q, m->q, c) - *slope;
+    return m->w2 / m->q * fanin__kinks_dual(&m->t->kinks, m->q, m->q, c) - inside;
+}
+
+/* C(c) - c and its slope. */
+static double fall(const map *m, double c, double *slope) {
+    double own, more, value = series(m->p, c, &own) + tail(m, c, &more);
+    double top = c > 0 ? m->p[TERMS] * exp((m->power - 1) * log(c)) : 0;
+    *slope = own + more + m->power * top - 1;
+    return value + top * c + m->bias - c;
+}
+
+static void make_map(map *m, const spot *s, double chi1) {
+    double own, more;
+    memset(m->kinks, 0, sizeof m->kinks);
+    if (m->t->kinks.n) fanin__kinks_coefficients(&m->t->kinks, m->q, TERMS, m->kinks);
+    for (int k = 0; k < TERMS; k++) {
+        double r = m->kinks[k] / sqrt(m->q), a = column(s, 3 + k) + r;
+        m->p[k] = m->w2 * a * a;
+        m->kinks[k] = m->w2 * r * r;
+    }
+    m->p[TERMS] = m->w2 * fmax(0, column(s, 3 + TERMS));
+    m->power = TERMS;
+    series(m->p, 1, &own);
+    tail(m, 1, &more);
+    if (m->p[TERMS] > 1e-13) m->power = fmax(TERMS, (chi1 - own - more) / m->p[TERMS]);
+}
+
+static void solve_c(map *m, const spot *s, double chi1, fanin_meanfield *out) {
+    double c = 0, slope = 0;
     out->c = 1;
     out->chi_c = chi1;
     if (!(chi1 > 1 + 1e-12)) return;
-    for (int k = 0; k <= TERMS; k++) p[k] = w2 * fmax(0, column(s, 3 + k));
-    double rest_slope = chi1, power = TERMS;
-    for (int k = 1; k < TERMS; k++) rest_slope -= k * p[k];
-    if (p[TERMS] > 1e-13) power = fmax(TERMS, rest_slope / p[TERMS]);
+    make_map(m, s, chi1);
     for (int i = 0; i < 60; i++) {
-        double g = fall(p, power, bias, c, &slope);
+        double g = fall(m, c, &slope);
         if (!(slope < 0)) break; /* past the minimum by rounding: c = 1 to all digits */
         double step = -g / slope;
         if (i > 0 && !(step > 1e-14)) break;
         c += step > 0 ? step : 0;
         if (c >= 1) return;
     }
-    fall(p, power, bias, c, &slope);
+    fall(m, c, &slope);
     out->c = c;
     out->chi_c = fmin(1, slope + 1);
 }
@@ -227,8 +282,10 @@ fanin_status fanin_meanfield_table_solve(const fanin_meanfield_table *t, double 
     out->chi_q = sigma_w2 * column(&s, 2);
     if (isinf(log_q))
         out->c = 1, out->chi_c = fmin(1, out->chi1);
-    else
-        solve_c(&s, sigma_w2, sigma_b2 / out->q, out->chi1, out);
+    else {
+        map m = {.t = t, .q = out->q, .w2 = sigma_w2, .bias = sigma_b2 / out->q};
+        solve_c(&m, &s, out->chi1, out);
+    }
     fanin__meanfield_finish(out, NAN, sigma_w2);
     return FANIN_OK;
 }

@@ -40,6 +40,30 @@ size_t fanin__gauss_nodes(const double *breaks, size_t break_count, double *z, d
 fanin_status fanin__hermite(const fanin_activation *act, int order, double q, size_t n, double *a,
                             double *total, fanin_err *err);
 
+/* Where f^(order), or one of its next derivatives, jumps, and by how much (kinks.c). */
+#define FANIN__KINKS       8
+#define FANIN__KINK_ORDERS 6
+typedef struct fanin__kinks {
+    size_t n;
+    int orders; /* of FANIN__KINK_ORDERS, that help at this variance and number of terms */
+    double at[FANIN__KINKS], jump[FANIN__KINKS][FANIN__KINK_ORDERS];
+} fanin__kinks;
+
+/* False, and none, where there are none or more than FANIN__KINKS. order 0 or 1; q the largest
+ * variance, terms the length of the Hermite series that is to be completed. */
+bool fanin__kinks_find(const fanin_activation *act, int order, double q, size_t terms,
+                       fanin__kinks *out);
+/* K(x) = sum jump[i][m] (x - at[i])_+^m/m! has the same jumps. r[k] = E K(sqrt(q) z) h_k(z), k < n. */
+void fanin__kinks_coefficients(const fanin__kinks *kinks, double q, size_t n, double *r);
+/* E K(u1) K(u2). */
+double fanin__kinks_dual(const fanin__kinks *kinks, double q1, double q2, double c);
+/* What the Hermite series of E K(u1) K(u2) leaves after n terms, r1 and r2 its coefficients: nearly
+ * what the series of f leaves. */
+double fanin__kinks_tail(const fanin__kinks *kinks, double q1, double q2, double c,
+                         const double *r1, const double *r2, size_t n);
+/* f and its derivatives just left and right of a kink. */
+void fanin__kink_sides(const fanin_activation *act, double at, double left[4], double right[4]);
+
 /* Closed-form E f(u1) f(u2) (order 0) and E f'(u1) f'(u2) (order 1) for covariance
  * (q1, k; k, q2). False where none is known. */
 bool fanin__dual_closed(const fanin_activation *act, int order, double q1, double q2, double k,

@@ -21,6 +21,9 @@
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_scheme
 #include "../../fuzz/fuzz_scheme.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_formula
+#include "../../fuzz/fuzz_formula.c"
 
 #include "testing.h"
 
@@ -61,3 +64,4 @@ TEST(onnx) { replay("onnx", fuzz_onnx); }
 TEST(safetensors) { replay("safetensors", fuzz_safetensors); }
 TEST(npy) { replay("npy", fuzz_npy); }
 TEST(scheme) { replay("scheme", fuzz_scheme); }
+TEST(formula) { replay("formula", fuzz_formula); }

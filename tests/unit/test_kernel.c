@@ -60,11 +60,14 @@ TEST(matrices_agree_with_entries) {
                  {"gaussian", 1e-12},
                  {"tanh", 1e-8},
                  {"gelu", 1e-8},
-                 {"hard_tanh", 2e-4},
-                 {"x*sigmoid(1.702*x)", 1e-8},
+                 {"hard_tanh", 1e-12},
+                 {"hard_swish", 1e-12},
+                 {"min(1, max(x, -1))", 1e-12},
+                 {"x*sigmoid(1.702*x)", 1e-12},
                  {"identity", 1e-12},
-                 {"elu", 1e-5},
-                 {"softplus", 1e-8}};
+                 {"elu", 1e-11},
+                 {"selu", 1e-10},
+                 {"softplus", 1e-12}};
     double x[N * D], y[M * D], out[N * M], self[N * N];
     rows(x, N, 3);
     rows(y, M, 5);
@@ -91,6 +94,42 @@ TEST(matrices_agree_with_entries) {
                 }
             for (size_t i = 0; i < N; i++)
                 for (size_t j = 0; j < N; j++) assert_true(self[i * N + j] == self[j * N + i]);
+        }
+        fanin_activation_destroy(act);
+    }
+}
+
+/* Inputs nearly alike, where a Hermite series alone keeps three digits. */
+TEST(kinks_are_exact_near_the_diagonal) {
+    static const struct {
+        const char *name;
+        double tolerance[2]; /* NNGP, NTK */
+    } cases[] = {{"hard_tanh", {1e-12, 1e-10}},  {"relu6", {1e-12, 1e-10}},
+                 {"hard_swish", {1e-11, 1e-11}}, {"elu", {1e-9, 1e-9}},
+                 {"selu", {1e-8, 1e-6}},         {"softsign", {1e-5, 1e-3}}};
+    double x[N * D], out[N * N];
+    rows(x, N, 3);
+    uint64_t seed = 77;
+    for (int i = 1; i < N; i++)
+        for (int d = 0; d < D; d++) x[i * D + d] = x[d] + 0.05 * i * noise(&seed);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        fanin_activation *act = parse(cases[k].name);
+        for (int ntk = 0; ntk < 2; ntk++) {
+            fanin_kernel_settings set = {1.6, 0.1, 2, ntk, 0};
+            assert_ok(fanin_kernel_matrix(act, &set, x, N, NULL, 0, D, out, NULL));
+            for (int i = 0; i < N; i++)
+                for (int j = i; j < N; j += 2) {
+                    double k11 = 0, k22 = 0, k12 = 0, want;
+                    for (int d = 0; d < D; d++) {
+                        k11 += x[i * D + d] * x[i * D + d];
+                        k22 += x[j * D + d] * x[j * D + d];
+                        k12 += x[i * D + d] * x[j * D + d];
+                    }
+                    assert_ok(fanin_kernel_entry(act, &set, 1.6 * k11 / D + 0.1,
+                                                 1.6 * k22 / D + 0.1, 1.6 * k12 / D + 0.1, &want,
+                                                 NULL));
+                    assert_near(out[i * N + j], want, 0, cases[k].tolerance[ntk]);
+                }
         }
         fanin_activation_destroy(act);
     }

@@ -51,6 +51,33 @@ TEST(vectors_hold) {
     assert_true(moments >= 100 && duals >= 100);
 }
 
+/* Two hundred and more random (activation, q, c) in 128-bit ball arithmetic, of every kind of kink, half
+ * of them at correlations near 1. */
+TEST(duals_at_20_digits) {
+    FILE *f = fopen(FANIN_SOURCE_DIR "/tests/vectors/duals.txt", "r");
+    char line[400], name[40];
+    int points = 0;
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        double q, c, want[2], got, error;
+        if (line[0] == '#') continue;
+        assert_int_equal(sscanf(line, "%39s %lf %lf %lf %lf", name, &q, &c, want, want + 1), 5);
+        fanin_activation *act = NULL;
+        assert_ok(fanin_activation_parse(name, &act, NULL));
+        for (int order = 0; order < 2; order++) {
+            assert_ok(fanin_gaussian_dual(act, order, q, q, c, &got, &error, NULL));
+            if (fabs(got - want[order]) > 1e-12 * fabs(want[order]))
+                fail_msg("%s order %d q %g c %g: %.17g, not %.17g", name, order, q, c, got,
+                         want[order]);
+            assert_true(error <= 1e-11 * (fabs(got) + q));
+        }
+        fanin_activation_destroy(act);
+        points++;
+    }
+    fclose(f);
+    assert_true(points >= 200);
+}
+
 /* ---- the theory against sampled networks ------------------------------------------------ */
 
 static uint64_t random_state;

@@ -31,6 +31,16 @@ int fanin__emit_log_softmax(fanin__ir *ir, int x) {
     return fanin__emit_binary(ir, FANIN__SUB, z, fanin__emit_apply(ir, FANIN__FN_LOG, sum));
 }
 
+/* One logit z is class 1 against class 0, of logit 0: -log sigmoid(+-z) = log(1 + e^z) - target z. */
+static int binary_entropy(fanin__ir *ir, int x, int target, int64_t rows) {
+    const fanin_activation *softplus = fanin__ir_activation(ir, "softplus");
+    x = fanin__emit_reshape(ir, x, 1, &rows);
+    target = fanin__emit_cast(ir, fanin__emit_reshape(ir, target, 1, &rows), ir->dtype);
+    int each = fanin__emit_binary(ir, FANIN__SUB, fanin__emit_apply_activation(ir, softplus, 0, x),
+                                  fanin__emit_binary(ir, FANIN__MUL, target, x));
+    return fanin__emit_mean(ir, each, 1, false);
+}
+
 /* Mean over all positions of -log softmax(x)[target]. A target that is no class picks nothing in the
  * lowered form; the program refuses it before running. */
 static int cross_entropy(fanin__ir *ir, int x, int target) {
@@ -38,6 +48,7 @@ static int cross_entropy(fanin__ir *ir, int x, int target) {
     fanin__node n = ir->nodes[x];
     int64_t classes = n.dims[n.rank - 1], rows = 1;
     for (int i = 0; i + 1 < n.rank; i++) rows *= n.dims[i];
+    if (classes == 1) return binary_entropy(ir, x, target, rows);
     x = fanin__emit_reshape(ir, x, 2, (int64_t[]){rows, classes});
     if (ir->fuse) {
         target = fanin__emit_reshape(ir, target, 1, &rows);

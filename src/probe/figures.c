@@ -283,7 +283,10 @@ void fanin__expect_loss(const fanin_program *p, const char *loss, double *expect
         size_t classes = (size_t)y.dims[y.rank - 1];
         n = (double)(y.count / classes);
         for (size_t r = 0; r < y.count / classes; r++)
-            expect_row((const float *)y.data + r * classes, classes, &mean, &spread);
+            if (classes == 1) /* one logit against 0 */
+                expect_row((float[]){0, ((const float *)y.data)[r]}, 2, &mean, &spread);
+            else
+                expect_row((const float *)y.data + r * classes, classes, &mean, &spread);
     } else { /* (y - t)^2, t N(0, 1): mean y^2 + 1, variance 2 + 4 y^2 */
         double squares = measure(y).squares;
         mean = squares + n;

@@ -125,6 +125,7 @@ static fanin_status fill_inputs(const fanin_graph *g, const fanin_signal_options
     }
     fanin_buffer y = fanin_program_output(p, 0);
     uint32_t classes = y.rank > 0 ? (uint32_t)y.dims[y.rank - 1] : 1;
+    if (classes == 1) classes = 2; /* of one logit */
     draw_buffer(seed, "check/target", classes, fanin_program_target(p));
     return FANIN_OK;
 }

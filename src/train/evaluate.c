@@ -10,7 +10,7 @@ static uint64_t count_errors(const fanin_trainer *t) {
     size_t classes = (size_t)y.dims[y.rank - 1], rows = y.count / classes;
     uint64_t errors = 0;
     for (size_t r = 0; r < rows; r++) {
-        size_t best = 0;
+        size_t best = classes == 1 && logits[r] > 0; /* one logit: class 1's */
         for (size_t c = 1; c < classes; c++)
             if (logits[r * classes + c] > logits[r * classes + best]) best = c;
         errors += (int64_t)best != labels[r];

@@ -51,7 +51,8 @@ fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
         return fanin_err_set(err, FANIN_SHAPE,
                              "data set %s: %zu targets a batch, the network's loss takes %zu",
                              info->name, targets, target.count);
-    if (info->classes && y.rank > 0 && y.dims[y.rank - 1] < info->classes)
+    bool binary = info->classes == 2 && y.rank > 0 && y.dims[y.rank - 1] == 1;
+    if (info->classes && y.rank > 0 && y.dims[y.rank - 1] < info->classes && !binary)
         return fanin_err_set(err, FANIN_SHAPE,
                              "data set %s: %d classes, the network has %lld outputs", info->name,
                              info->classes, (long long)y.dims[y.rank - 1]);

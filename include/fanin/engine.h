@@ -29,7 +29,8 @@ typedef struct fanin_program_options {
         dtype; /* FANIN_F32 (default when 0) or FANIN_F64: the reference kernels throughout */
     bool eval; /* false: training mode (batch statistics, dropout active) */
     const char *loss; /* NULL: no loss; "cross_entropy" (classes on the last axis, integer targets,
-                           mean over all other positions), "mse" (mean over all elements) */
+                           mean over all other positions; a single logit is class 1's against class
+                           0: sigmoid cross entropy), "mse" (mean over all elements) */
     bool gradients;   /* of the loss with respect to every floating weight */
     bool input_gradients;
     bool curvature; /* the product of the loss's Hessian with a direction, see below; it needs
@@ -46,7 +47,16 @@ typedef struct fanin_program_options {
     double
         activity_l1; /* lambda: the loss gets + lambda times the mean over the batch of sum |h|, h the
                            outputs of all activations; 0: nothing */
+    int64_t replicas;    /* 0: one network. R: R networks side by side, see below */
+    bool replica_inputs; /* inputs and target of each replica's own; false: all see the same */
 } fanin_program_options;
+
+/* Replicas. With options.replicas = R a program is R networks of the same graph, each with its own weights:
+ * thousands of small networks advance together at a fraction of the price of one at a time. Weights, statistics, gradients,
+ * outputs, losses (and inputs and target, if replica_inputs) have an axis of R in front. Replica r is what a program
+ * without replicas of seed `seed + r` is, up to rounding (1e-5 over tens of steps of smooth training), and
+ * has the same bits whatever R and the number of threads. Dense networks in any precision: every elementwise
+ * function, norm, dropout, matrix product and loss; UNSUPPORTED for convolutions, windows and embeddings. */
 
 /* A view into the program's memory; lives until the program is destroyed. Row-major, of the
  * program's dtype unless said (I64 for integer tensors). */
@@ -111,6 +121,9 @@ FANIN_API fanin_status fanin_program_run(fanin_program *program, fanin_err *err)
  * to the step, so that a run that was resumed draws the same masks. */
 FANIN_API void fanin_program_set_run(fanin_program *program, uint64_t run);
 FANIN_API double fanin_program_loss(const fanin_program *program);
+FANIN_API double fanin_program_loss(const fanin_program *program); /* mean over replicas */
+/* One a replica (a single number without replicas). */
+FANIN_API fanin_buffer fanin_program_losses(const fanin_program *program);
 /* Bytes planned for activations and gradients, and for weights. */
 FANIN_API size_t fanin_program_memory(const fanin_program *program);
 

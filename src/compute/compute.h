@@ -145,7 +145,8 @@ typedef struct fanin__kernels {
                                         float *w, float *s0, float *s1, float *s2);
     void (*gemm)(const fanin__gemm_args *g);
     /* Lanes begin..end of fanin__gemm_lanes; the same bits on every instruction set. */
-    void (*gemm_lanes)(const fanin__gemm_args *g, size_t lanes, size_t begin, size_t end);
+    void (*gemm_lanes)(const fanin__gemm_args *g, size_t lanes, unsigned shared, size_t begin,
+                       size_t end);
 } fanin__kernels;
 
 /* The table of a level (FANIN_CPU_*), or NULL if this build or this machine has none. The table
@@ -228,8 +229,10 @@ void fanin__transpose(size_t batch, size_t rows, size_t cols, const float *in, f
 void fanin__gemm(const fanin__gemm_args *g);
 /* `lanes` independent products side by side, the lane innermost: for each lane l,
  * C[m][n][l] = alpha sum_k A[..][l] B[..][l] + beta C[m][n][l]; strides of g count rows of `lanes`
- * floats. For thousands of replicas of a tiny layer. */
-void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes);
+ * floats. Operands in the mask `shared` have one matrix for all lanes, and strides that count floats. For
+ * thousands of replicas of a tiny layer. */
+enum { FANIN__SHARED_A = 1, FANIN__SHARED_B = 2 };
+void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes, unsigned shared);
 /* One optimiser step; s0.. as FANIN__UPDATE_MAP (unused ones may be NULL). */
 void fanin__update(fanin__update_kind kind, const fanin__update_args *args, size_t n,
                    const float *g, float *w, float *s0, float *s1, float *s2);

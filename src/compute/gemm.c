@@ -45,15 +45,16 @@ typedef struct lanes_job {
     const fanin__kernels *kernels;
     const fanin__gemm_args *g;
     size_t lanes;
+    unsigned shared;
 } lanes_job;
 
 static void lanes_range(void *arg, size_t begin, size_t end) {
     const lanes_job *j = arg;
-    j->kernels->gemm_lanes(j->g, j->lanes, begin, end);
+    j->kernels->gemm_lanes(j->g, j->lanes, j->shared, begin, end);
 }
 
-void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes) {
-    lanes_job j = {fanin__kernels_best(), g, lanes};
+void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes, unsigned shared) {
+    lanes_job j = {fanin__kernels_best(), g, lanes, shared};
     double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)lanes;
     if (flops < thread_flops / 8) /* bound by memory, so worth a thread earlier */
         lanes_range(&j, 0, lanes);

@@ -262,20 +262,30 @@ static void transpose(size_t rows, size_t cols, const float *in, size_t in_row, 
 
 /* ---- one product a lane: vectors run along the lanes ------------------------------------- */
 
-static void lanes_row(const fanin__gemm_args *g, size_t lanes, size_t m, size_t n, size_t begin,
-                      size_t end) {
-    const float *a = g->a + m * g->a_row * lanes, *b = g->b + n * g->b_col * lanes;
-    const size_t a_step = g->a_col * lanes, b_step = g->b_row * lanes;
+/* Lane i of element at p, or the same value in every lane. */
+static inline floats lanes_load(const float *p, size_t i, bool shared) {
+    floats v;
+    if (shared) {
+        float x = *p;
+        for (int j = 0; j < VECTOR; j++) v[j] = x;
+    } else {
+        memcpy(&v, p + i, sizeof v);
+    }
+    return v;
+}
+
+static inline void lanes_row(const fanin__gemm_args *g, size_t lanes, size_t m, size_t n,
+                             size_t begin, size_t end, bool a_shared, bool b_shared) {
+    const size_t a_lanes = a_shared ? 1 : lanes, b_lanes = b_shared ? 1 : lanes;
+    const float *a = g->a + m * g->a_row * a_lanes, *b = g->b + n * g->b_col * b_lanes;
+    const size_t a_step = g->a_col * a_lanes, b_step = g->b_row * b_lanes;
     float *c = g->c + (m * g->c_row + n) * lanes;
     size_t i = begin;
     for (; i + VECTOR <= end; i += VECTOR) {
         floats acc = {0}, old = {0};
-        for (size_t k = 0; k < g->k; k++) {
-            floats x, y;
-            memcpy(&x, a + k * a_step + i, sizeof x);
-            memcpy(&y, b + k * b_step + i, sizeof y);
-            acc += x * y;
-        }
+        for (size_t k = 0; k < g->k; k++)
+            acc +=
+                lanes_load(a + k * a_step, i, a_shared) * lanes_load(b + k * b_step, i, b_shared);
         acc *= g->alpha;
         if (g->beta != 0) {
             memcpy(&old, c + i, sizeof old);
@@ -285,19 +295,29 @@ static void lanes_row(const fanin__gemm_args *g, size_t lanes, size_t m, size_t 
     }
     for (; i < end; i++) {
         float acc = 0;
-        for (size_t k = 0; k < g->k; k++) acc += a[k * a_step + i] * b[k * b_step + i];
+        for (size_t k = 0; k < g->k; k++)
+            acc += a[k * a_step + (a_shared ? 0 : i)] * b[k * b_step + (b_shared ? 0 : i)];
         acc *= g->alpha;
         if (g->beta != 0) acc += c[i] * g->beta;
         c[i] = acc;
     }
 }
 
-static void gemm_lanes(const fanin__gemm_args *g, size_t lanes, size_t begin, size_t end) {
+static void gemm_lanes(const fanin__gemm_args *g, size_t lanes, unsigned shared, size_t begin,
+                       size_t end) {
     enum { BLOCK = 256 }; /* lanes whose operands stay in the first cache */
     for (size_t from = begin; from < end; from += BLOCK) {
         size_t to = end - from < BLOCK ? end : from + BLOCK;
         for (size_t m = 0; m < g->m; m++)
-            for (size_t n = 0; n < g->n; n++) lanes_row(g, lanes, m, n, from, to);
+            for (size_t n = 0; n < g->n; n++) {
+                /* constants, so that each of the loops is made for its operands */
+                if (shared == 0)
+                    lanes_row(g, lanes, m, n, from, to, false, false);
+                else if (shared == FANIN__SHARED_A)
+                    lanes_row(g, lanes, m, n, from, to, true, false);
+                else
+                    lanes_row(g, lanes, m, n, from, to, shared & FANIN__SHARED_A, true);
+            }
     }
 }
 

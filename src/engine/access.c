@@ -1,7 +1,7 @@
 /* access.c - the buffers of a program. */
 #include <string.h>
 
-#include "engine/program.h"
+#include "engine/replicas.h"
 
 static fanin_buffer slot_buffer(const fanin_program *p, int slot) {
     fanin_buffer b = {0};
@@ -17,10 +17,12 @@ static fanin_buffer slot_buffer(const fanin_program *p, int slot) {
 }
 
 static fanin_buffer root_buffer(const fanin_program *p, int root) {
+    if (p->replicas) return fanin__replicas_result(p, root);
     return slot_buffer(p, root < 0 ? -1 : p->roots[root].slot);
 }
 
 static fanin_buffer node_buffer(const fanin_program *p, int node) {
+    if (p->replicas) return fanin__replicas_leaf(p, node);
     return slot_buffer(p, node < 0 ? -1 : p->plan.slot_of[node]);
 }
 
@@ -94,12 +96,25 @@ fanin_buffer fanin_program_value_gradient(const fanin_program *p, int value) {
     return root_buffer(p, is_value(p, value) ? p->gradients[value] : -1);
 }
 
+fanin_buffer fanin_program_losses(const fanin_program *p) {
+    fanin_buffer b = root_buffer(p, p->loss_root);
+    if (!p->replicas && b.data) b.dims[b.rank++] = 1;
+    return b;
+}
+
 double fanin_program_loss(const fanin_program *p) {
     fanin_buffer b = root_buffer(p, p->loss_root);
     if (!b.data) return 0;
-    return b.dtype == FANIN_F32 ? (double)*(const float *)b.data : *(const double *)b.data;
+    double sum = 0;
+    for (size_t i = 0; i < b.count; i++)
+        sum +=
+            b.dtype == FANIN_F32 ? (double)((const float *)b.data)[i] : ((const double *)b.data)[i];
+    return sum / (double)b.count;
 }
 
-size_t fanin_program_memory(const fanin_program *p) { return p->plan.arena_size; }
+size_t fanin_program_memory(const fanin_program *p) {
+    if (p->replicas) return p->replicas->arena_count * p->replicas->arenas[0].plan.arena_size;
+    return p->plan.arena_size;
+}
 
 void fanin_program_set_run(fanin_program *p, uint64_t run) { p->runs = run; }

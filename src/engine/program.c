@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/program.h"
+#include "engine/replicas.h"
 #include "operator/activation_node.h"
 
 int fanin__program_root(fanin_program *p, int node, bool own) {
@@ -158,6 +159,7 @@ static int add_loss(fanin_program *p, const fanin__lowering *l) {
                               fanin_dtype_name(n.dtype), n.rank);
     int rank = p->loss->classes ? n.rank - 1 : n.rank;
     p->target_classes = p->loss->classes && n.dims[rank] < INT32_MAX ? (int)n.dims[rank] : 0;
+    if (p->target_classes == 1) p->target_classes = 2; /* one logit tells two classes apart */
     p->target = fanin__emit_leaf(&p->ir, FANIN__INPUT, p->input_count,
                                  p->loss->classes ? FANIN_I64 : p->ir.dtype, rank, n.dims);
     int loss = p->loss->emit(&p->ir, output, p->target);
@@ -233,13 +235,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
 
 /* ---- creation --------------------------------------------------------------------------- */
 
-static void fill_weight(fanin_program *p, int i) {
-    const fanin_value *v = &p->graph->values[p->weights[i].value];
-    fanin_buffer b = fanin_program_weight(p, i);
-    if (!v->data || !b.data || v->size != b.count * fanin_dtype_size(v->dtype)) {
-        p->weights[i].present = false;
-        return;
-    }
+static void copy_values(const fanin_value *v, fanin_buffer b) {
     if (v->dtype == b.dtype) {
         memcpy(b.data, v->data, v->size);
         return;
@@ -256,6 +252,21 @@ static void fill_weight(fanin_program *p, int i) {
     }
 }
 
+/* Values that the file holds, for every replica. */
+static void fill_weight(fanin_program *p, int i) {
+    const fanin_value *v = &p->graph->values[p->weights[i].value];
+    fanin_buffer b = fanin_program_weight(p, i);
+    size_t replicas = p->replicas ? p->replicas->count : 1, all = b.count;
+    b.count /= replicas;
+    if (!v->data || !b.data || v->size != b.count * fanin_dtype_size(v->dtype)) {
+        p->weights[i].present = false;
+        return;
+    }
+    copy_values(v, b);
+    size_t size = b.count * fanin_dtype_size(b.dtype);
+    for (size_t r = 1; r < replicas && all; r++) memcpy((char *)b.data + r * size, b.data, size);
+}
+
 static fanin_status check_options(const fanin_program_options *o, fanin_err *err) {
     if (o->dtype != FANIN_DTYPE_NONE && o->dtype != FANIN_F32 && o->dtype != FANIN_F64)
         return fanin_err_set(err, FANIN_ARG, "programs run in F32 or F64, not %s",
@@ -263,6 +274,8 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
     if (o->loss && !fanin__loss_find(o->loss))
         return fanin_err_set(err, FANIN_ARG, "no loss is called '%s' (cross_entropy, mse)",
                              o->loss);
+    if (o->replicas < 0)
+        return fanin_err_set(err, FANIN_ARG, "replicas: %lld of them", (long long)o->replicas);
     if (o->curvature && !o->gradients)
         return fanin_err_set(err, FANIN_ARG, "curvature needs gradients");
     if ((o->gradients || o->input_gradients) && !o->loss && !o->cotangent)
@@ -336,8 +349,11 @@ static fanin_status create(fanin_program *p, fanin_err *err) {
     if (p->ir.failed)
         return fanin_err_set(err, p->ir.err.status, "%s%s%s", g->name ? g->name : "",
                              g->name && g->name[0] ? ": " : "", p->ir.err.message);
-    FANIN_TRY(fanin__steps_create(&p->plan, &p->ir, p->roots, p->root_count, err));
-    if (p->ir.dtype == FANIN_F32 && !p->options.reference) {
+    if (p->options.replicas)
+        FANIN_TRY(fanin__replicas_create(p, err));
+    else
+        FANIN_TRY(fanin__steps_create(&p->plan, &p->ir, p->roots, p->root_count, err));
+    if (!p->replicas && p->ir.dtype == FANIN_F32 && !p->options.reference) {
         size_t size = 0;
         FANIN_TRY(fanin__fast_choose(&p->plan, &size, err));
         p->scratch = fanin_malloc_aligned(size ? size : 64);
@@ -361,7 +377,7 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     p->loss_root = p->target = p->cotangent = p->tangent_root = -1;
     fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
     p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature &&
-                 !options->input_tangent && !options->weight_tangent;
+                 !options->input_tangent && !options->weight_tangent && !options->replicas;
     fanin_status status = create(p, err);
     p->options.loss = NULL; /* the caller's memory */
     memset(p->options.input_dims, 0, sizeof p->options.input_dims);
@@ -375,6 +391,7 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
 
 void fanin_program_destroy(fanin_program *p) {
     if (!p) return;
+    fanin__replicas_destroy(p->replicas);
     fanin__steps_fini(&p->plan);
     fanin__ir_fini(&p->ir);
     fanin_free(p->roots);

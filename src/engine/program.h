@@ -14,6 +14,8 @@ typedef struct fanin__leaf_info {
     bool present;
 } fanin__leaf_info;
 
+struct fanin__replicas;
+
 struct fanin_program {
     const fanin_graph *graph;
     fanin_program_options options;
@@ -31,6 +33,7 @@ struct fanin_program {
     void *scratch;                     /* of the fast kernels */
     int direction_count;
     uint64_t runs;
+    struct fanin__replicas *replicas; /* NULL: one network (replicas.h) */
 };
 
 /* Keeps a node's value after every run; `own`: in memory of its own. The root, or -1. */
@@ -41,6 +44,22 @@ int fanin__program_direction(fanin_program *program, int node);
 /* Root of the derivative of node `output` along directions in the options' leaves (tangent.c). `statistics`
  * by graph value: -1 for what has a gradient. */
 void fanin__program_add_tangent(fanin_program *program, int output, const int *statistics);
+
+/* Finaliser of SplitMix64: a bijection that mixes every bit into every other. */
+static inline uint64_t fanin__mixed(uint64_t z) {
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Uniforms on [0, 1) of 24 bits: element i of stream s in run r is a function of (seed, r, s, i) only. */
+static inline uint64_t fanin__uniform_key(uint64_t seed, uint64_t run, int stream) {
+    uint64_t key = fanin__mixed(seed + UINT64_C(0x9e3779b97f4a7c15) * (run + 1));
+    return fanin__mixed(key ^ fanin__mixed((uint64_t)stream + 1));
+}
+static inline double fanin__uniform_at(uint64_t key, uint64_t i) {
+    return (double)(fanin__mixed(key + UINT64_C(0x9e3779b97f4a7c15) * (i + 1)) >> 40) * 0x1p-24;
+}
 
 /* Chooses fast implementations for the steps of a float32 program (fast.c); steps without one keep
  * the reference kernel. *scratch_size: the most that any of them wants. */

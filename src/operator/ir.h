@@ -62,11 +62,12 @@ typedef enum fanin__op {
     FANIN__SOFTMAX = FANIN__FUSED, /* over the last axis */
     FANIN__SOFTMAX_GRAD,           /* y, g: y (g - sum g y) */
     FANIN__XENT,                   /* logits RxC, targets R: Rx2 of loss and log sum exp */
-    FANIN__XENT_GRAD,  /* logits, XENT's result, targets, g of R: g (softmax - onehot) */
-    FANIN__NORM_STATS, /* x of N x C x ...: 3 x C of mean, 1/sqrt(var + eps), var */
-    FANIN__NORM_APPLY, /* x, stats, scale, bias */
-    FANIN__NORM_SUMS,  /* x, stats, g: 2 x C of sum g and sum g xhat */
-    FANIN__NORM_GRAD,  /* x, stats, scale, sums, g */
+    FANIN__XENT_GRAD,    /* logits, XENT's result, targets, g of R: g (softmax - onehot) */
+    FANIN__NORM_STATS,   /* x of N x C x ...: 3 x C of mean, 1/sqrt(var + eps), var */
+    FANIN__NORM_APPLY,   /* x, stats, scale, bias */
+    FANIN__NORM_SUMS,    /* x, stats, g: 2 x C of sum g and sum g xhat */
+    FANIN__NORM_GRAD,    /* x, stats, scale, sums, g */
+    FANIN__MATMUL_LANES, /* ...xMxKxL by ...xKxNxL: L products side by side, the lane innermost */
     FANIN__OP_COUNT
 } fanin__op;
 

@@ -58,6 +58,8 @@ static const fanin__primitive table[FANIN__OP_COUNT] = {
     ROW(NORM_APPLY, "norm", 4, 0, 0, false, norm_apply, VJP(norm_apply), FLOATS(norm_apply)),
     ROW(NORM_SUMS, "norm sums", 3, 0, 0, false, norm_sums, VJP(once), FLOATS(norm_sums)),
     ROW(NORM_GRAD, "norm gradient", 5, 0, 0, false, norm_grad, VJP(once), FLOATS(norm_grad)),
+    ROW(MATMUL_LANES, "matmul of lanes", 2, ANY, 0, false, matmul_lanes, VJP(once),
+        FLOATS(matmul_lanes)),
 };
 
 const fanin__primitive *fanin__primitive_of(fanin__op op) { return &table[op]; }

@@ -37,6 +37,7 @@ FANIN__SHAPE_RULE(norm_stats)
 FANIN__SHAPE_RULE(norm_apply)
 FANIN__SHAPE_RULE(norm_sums)
 FANIN__SHAPE_RULE(norm_grad)
+FANIN__SHAPE_RULE(matmul_lanes)
 #undef FANIN__SHAPE_RULE
 
 #define FANIN__VJP(name) void fanin__vjp_##name(fanin__sweep *sweep, int id, int g);
@@ -96,6 +97,7 @@ FANIN__KERNELS_FLOAT(norm_stats)
 FANIN__KERNELS_FLOAT(norm_apply)
 FANIN__KERNELS_FLOAT(norm_sums)
 FANIN__KERNELS_FLOAT(norm_grad)
+FANIN__KERNELS_FLOAT(matmul_lanes)
 FANIN__KERNELS_ALL(binary)
 FANIN__KERNELS_ALL(select)
 FANIN__KERNELS_ALL(copy)

@@ -263,6 +263,19 @@ bool fanin__shape_matmul(fanin__ir *ir, fanin__node *node) {
     return true;
 }
 
+bool fanin__shape_matmul_lanes(fanin__ir *ir, fanin__node *node) {
+    const fanin__node *a = operand(ir, node, 0), *b = operand(ir, node, 1);
+    int r = a->rank;
+    bool fits = r >= 3 && r == b->rank && a->dims[r - 2] == b->dims[r - 3];
+    for (int i = 0; i < r && fits; i++) fits = i == r - 3 || i == r - 2 || a->dims[i] == b->dims[i];
+    if (!fits) return refuse_pair(ir, "matmul of lanes", b, a);
+    if (a->dtype != b->dtype) return refuse_types(ir, "matmul of lanes", a, b);
+    take_shape(node, a);
+    node->dtype = a->dtype;
+    node->dims[r - 2] = b->dims[r - 2];
+    return true;
+}
+
 static bool check_window(fanin__ir *ir, const fanin__op_window *w, int image_rank, int extra) {
     bool fine = w->rank >= 1 && w->rank <= FANIN__WINDOW_MAX && image_rank >= w->rank + extra;
     for (int i = 0; fine && i < w->rank; i++) {

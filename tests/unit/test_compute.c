@@ -542,20 +542,21 @@ TEST(gemm_spreads_nan_only_where_it_belongs) {
     free_product(&p);
 }
 
-TEST(gemm_lanes_is_one_product_a_lane) {
+static void check_lanes(unsigned shared) {
     const size_t lanes = 131, m = 3, n = 2, k = 4;
-    float *a = random_floats(m * k * lanes), *b = random_floats(n * k * lanes);
+    size_t al = shared & FANIN__SHARED_A ? 1 : lanes, bl = shared & FANIN__SHARED_B ? 1 : lanes;
+    float *a = random_floats(m * k * al), *b = random_floats(n * k * bl);
     float *c = random_floats(m * n * lanes), *before = malloc(m * n * lanes * sizeof *c);
     memcpy(before, c, m * n * lanes * sizeof *c);
     fanin__gemm_args g = {m, n, k, 0.5f, 1, a, k, 1, b, 1, k, c, n, 0}; /* B transposed */
-    fanin__gemm_lanes(&g, lanes);
+    fanin__gemm_lanes(&g, lanes, shared);
     for (int level = 0; level <= FANIN_CPU_AVX512;
          level++) { /* any variant, any split: same bits */
         const fanin__kernels *v = fanin__kernels_level(level);
         float *again = malloc(m * n * lanes * sizeof *again);
         memcpy(again, before, m * n * lanes * sizeof *again);
         g.c = again;
-        if (v) v->gemm_lanes(&g, lanes, 0, 37), v->gemm_lanes(&g, lanes, 37, lanes);
+        if (v) v->gemm_lanes(&g, lanes, shared, 0, 37), v->gemm_lanes(&g, lanes, shared, 37, lanes);
         if (v) assert_memory_equal(again, c, m * n * lanes * sizeof *again);
         free(again);
     }
@@ -564,11 +565,16 @@ TEST(gemm_lanes_is_one_product_a_lane) {
             for (size_t l = 0; l < lanes; l++) {
                 double s = 0;
                 for (size_t q = 0; q < k; q++)
-                    s += (double)a[(i * k + q) * lanes + l] * (double)b[(j * k + q) * lanes + l];
+                    s +=
+                        (double)a[(i * k + q) * al + l % al] * (double)b[(j * k + q) * bl + l % bl];
                 assert_near(c[(i * n + j) * lanes + l],
                             0.5 * s + (double)before[(i * n + j) * lanes + l], 1e-6, 1e-6);
             }
     free(a), free(b), free(c), free(before);
+}
+
+TEST(gemm_lanes_is_one_product_a_lane) {
+    for (unsigned shared = 0; shared < 4; shared++) check_lanes(shared);
 }
 
 /* ---- optimisers -------------------------------------------------------------------------- */

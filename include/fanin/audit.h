@@ -39,7 +39,11 @@ extern "C" {
     X(LOW_PRECISION, 10, "low_precision")   /* drawn in fewer bits than the type holds */ \
     X(REPEATED_BLOCK, 11, "repeated_block") /* a run of elements occurs twice in the tensor */ \
     X(IDENTICAL_TENSORS, 12, "identical")   /* the same bytes as another drawn tensor */ \
-    X(NOT_ORTHOGONAL, 13, "not_orthogonal") /* orthogonal was declared */
+    X(NOT_ORTHOGONAL, 13, "not_orthogonal") /* orthogonal was declared */ \
+    X(WRONG_VALUE, 14, "wrong_value")       /* not what a rule without chance puts there */ \
+    X(WRONG_SPARSITY, 15, \
+      "wrong_sparsity")   /* a line of a sparse matrix with more or fewer values */ \
+    X(ZEROS, 16, "zeros") /* zeros where the law gives none: a row left out */
 
 typedef enum fanin_fault_kind {
 #define FANIN_FAULT_ENUM(id, value, name) FANIN_FAULT_##id = (value),

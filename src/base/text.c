@@ -126,6 +126,10 @@ const char *fanin__number_text(double value, char buf[32]) {
         memcpy(buf, "null", 5);
         return buf;
     }
+    if (fabs(value) < 1e15 && value == floor(value)) { /* 600, not 6e+02 */
+        snprintf(buf, 32, "%.0f", value);
+        return buf;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(buf, 32, "%.*g", digits, value);
         for (char *c = buf; *c; c++)

@@ -199,6 +199,12 @@ static void read_bits(const pass *p, uint64_t first, size_t n, uint32_t *out) {
         memcpy(out, p->data + first * 4, n * 4);
         return;
     }
+    if (p->element == 2) {
+        uint16_t half[PIECE];
+        memcpy(half, p->data + first * 2, n * 2);
+        for (size_t i = 0; i < n; i++) out[i] = half[i];
+        return;
+    }
     for (size_t i = 0; i < n; i++) out[i] = (uint32_t)bits_at(p, first + i);
 }
 

@@ -21,28 +21,4 @@ typedef struct fanin__measure {
 /* NOMEM. */
 fanin_status fanin__measure_make(const fanin_array *array, uint64_t count, fanin__measure *m);
 
-/* The value under which a share p of the law lies. `shape`: see below. */
-typedef enum fanin__shape {
-    FANIN__SHAPE_OTHER,
-    FANIN__SHAPE_CONSTANT,
-    FANIN__SHAPE_UNIFORM,
-    FANIN__SHAPE_NORMAL,
-    FANIN__SHAPE_CUT /* normal cut at -2 and 2 of its own sigma */
-} fanin__shape;
-
-typedef struct fanin__law {
-    fanin__shape shape;
-    double mean, std;
-} fanin__law;
-
-double fanin__law_kurtosis(fanin__shape shape);
-double fanin__law_cdf(const fanin__law *law, double x);
-/* Two-sided chance of a standard normal beyond |z|. */
-double fanin__two_sided(double z);
-/* p of mean, variance, shape and (normals of 16 bits and more) the largest distance from the mean; slack: relative error that the type's rounding may bring in. */
-typedef struct fanin__p_values {
-    double mean, variance, shape, extreme;
-} fanin__p_values;
-fanin__p_values fanin__law_test(const fanin__measure *m, const fanin__law *law, fanin_dtype dtype);
-
 #endif

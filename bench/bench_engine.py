@@ -58,6 +58,30 @@ def torch_resnet20(torch):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+def torch_resnet50(torch):
+    nn, functional = torch.nn, torch.nn.functional
+
+    def normed(inner, outer, kernel, stride=1):
+        return nn.Sequential(nn.Conv2d(inner, outer, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outer))
+
+    class Block(nn.Module):
+        def __init__(self, inner, width, stride):
+            super().__init__()
+            self.a, self.b, self.c = normed(inner, width, 1), normed(width, width, 3, stride), normed(width, 4 * width, 1)
+            self.shortcut = normed(inner, 4 * width, 1, stride) if inner != 4 * width else nn.Identity()
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            return self.relu(self.c(self.relu(self.b(self.relu(self.a(x))))) + self.shortcut(x))
+
+    layers, inner = [normed(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)], 64
+    for width, count in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for i in range(count):
+            layers.append(Block(inner, width, 2 if i == 0 and width != 64 else 1))
+            inner = 4 * width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inner, 1000))
+
+
 def torch_gpt2(torch, length):
     nn, functional = torch.nn, torch.nn.functional
     width, heads = 768, 12
@@ -112,8 +136,7 @@ def torch_subject(torch, name):
     if name.startswith("resnet20"):
         return torch_resnet20(torch), torch.randn(batch, 3, 32, 32), target
     if name.startswith("resnet50"):
-        import torchvision
-        return torchvision.models.resnet50(), torch.randn(batch, 3, 224, 224), target
+        return torch_resnet50(torch), torch.randn(batch, 3, 224, 224), target
     return torch_gpt2(torch, length), torch.randint(0, 1024, (batch, length)), target
 
 

@@ -99,8 +99,9 @@ FANIN_API void *fanin_malloc(size_t size);
 FANIN_API void *fanin_calloc(size_t count, size_t size);
 FANIN_API void *fanin_realloc(void *p, size_t count, size_t size);
 FANIN_API void fanin_free(void *p);
-/* Rows for kernels: aligned to 64 bytes; released with fanin_free_aligned only. */
+/* Rows for kernels: aligned to 64 bytes; released with fanin_free_aligned only. calloc: zeros. */
 FANIN_API void *fanin_malloc_aligned(size_t size);
+FANIN_API void *fanin_calloc_aligned(size_t size);
 FANIN_API void fanin_free_aligned(void *p);
 
 /* ---- threads --------------------------------------------------------------------------- */

@@ -27,6 +27,8 @@ void *fanin_malloc(size_t size) { return current.resize(current.ctx, NULL, size 
 void *fanin_calloc(size_t count, size_t size) {
     size_t bytes;
     if (!fanin__size_mul(count, size, &bytes)) return NULL;
+    /* libc knows which pages the system has just cleared, and need not touch them */
+    if (current.resize == libc_resize) return calloc(bytes ? bytes : 1, 1);
     void *p = fanin_malloc(bytes);
     if (p) memset(p, 0, bytes);
     return p;
@@ -43,16 +45,19 @@ void fanin_free(void *p) {
 }
 
 /* The pointer that the allocator gave is kept just below the aligned one. */
-void *fanin_malloc_aligned(size_t size) {
+static void *aligned(size_t size, bool zero) {
     size_t bytes;
     if (!fanin__size_add(size, 64 + sizeof(void *), &bytes)) return NULL;
-    unsigned char *base = fanin_malloc(bytes);
+    unsigned char *base = zero ? fanin_calloc(bytes, 1) : fanin_malloc(bytes);
     if (!base) return NULL;
     uintptr_t at = ((uintptr_t)base + sizeof(void *) + 63) & ~(uintptr_t)63;
     unsigned char *p = base + (at - (uintptr_t)base);
     memcpy(p - sizeof(void *), &base, sizeof(void *));
     return p;
 }
+
+void *fanin_malloc_aligned(size_t size) { return aligned(size, false); }
+void *fanin_calloc_aligned(size_t size) { return aligned(size, true); }
 
 void fanin_free_aligned(void *p) {
     if (!p) return;

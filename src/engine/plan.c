@@ -221,16 +221,6 @@ static void bind_data(fanin__steps *p) {
     }
 }
 
-/* Weights and inputs start as 0; results need no clearing, which would touch all their pages. */
-static void clear_leaves(fanin__steps *p) {
-    for (int i = 0; i < p->slot_count; i++) {
-        const fanin__slot *s = &p->slots[i];
-        fanin__storage *at = &p->storages[s->storage];
-        bool leaf = s->step < 0 || (at->pinned && at->size <= 4096); /* a loss is read early */
-        if (s->viewed < 0 && leaf && !at->constant && at->size) memset(at->data, 0, at->size);
-    }
-}
-
 fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *roots, int root_count,
                                  fanin_err *err) {
     *p = (fanin__steps){.ir = ir};
@@ -256,10 +246,10 @@ fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *ro
         if (op == FANIN__WEIGHT && p->slots[i].viewed < 0 && p->slots[i].step < 0)
             p->leaf_size += p->storages[p->slots[i].storage].size;
     }
-    p->arena = fanin_malloc_aligned(p->arena_size ? p->arena_size : 64);
+    /* weights and inputs start as 0; memory fresh from the system costs nothing until it is used */
+    p->arena = fanin_calloc_aligned(p->arena_size ? p->arena_size : 64);
     if (!p->arena) goto none;
     bind_data(p);
-    clear_leaves(p);
     return FANIN_OK;
 none:
     return fanin_err_set(err, FANIN_NOMEM, "no memory for the plan or its %zu bytes",

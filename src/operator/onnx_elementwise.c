@@ -210,17 +210,18 @@ void fanin__lower_dropout(fanin__lowering *l, int arg) {
         return;
     }
     fanin__node n = ir->nodes[x];
-    int drop;
+    int keep;
     if (l->training && ratio > 0) {
         int u = fanin__emit_uniform(ir, n.rank, n.dims);
-        drop = fanin__emit_binary(ir, FANIN__LT, u, fanin__emit_scalar(ir, ratio));
+        int drop = fanin__emit_binary(ir, FANIN__LT, u, fanin__emit_scalar(ir, ratio));
         int scaled =
             fanin__emit_apply_with(ir, FANIN__FN_SCALE, ratio < 1 ? 1 / (1 - ratio) : 0, 0, x);
         x = fanin__emit_select(ir, drop, fanin__emit_fill_like(ir, 0, x), scaled);
-    } else {
-        drop = fanin__emit_cast(ir, fanin__emit_fill_like(ir, 0, x), FANIN_BOOL);
+        keep = fanin__emit_apply(ir, FANIN__FN_NOT, drop);
+    } else { /* all of it: one element, repeated */
+        keep = fanin__emit_cast(ir, fanin__emit_scalar(ir, 1), FANIN_BOOL);
+        keep = fanin__emit_broadcast(ir, keep, n.rank, n.dims);
     }
     set(l, x);
-    if (fanin__lower_wants_out(l, 1))
-        fanin__lower_out(l, 1, fanin__emit_apply(ir, FANIN__FN_NOT, drop));
+    if (fanin__lower_wants_out(l, 1)) fanin__lower_out(l, 1, keep);
 }

@@ -62,11 +62,13 @@ void fanin__plan_destroy(fanin__plan *plan) {
     for (int i = 0; i < plan->count; i++) {
         plan_arg *a = &plan->args[i];
         if (a->reorder) dnnl_primitive_destroy(a->reorder);
+        if (a->reorder_desc) dnnl_primitive_desc_destroy(a->reorder_desc);
         if (a->inner) dnnl_memory_destroy(a->inner);
         if (a->user) dnnl_memory_destroy(a->user);
     }
     if (plan->scratchpad) dnnl_memory_destroy(plan->scratchpad);
     if (plan->primitive) dnnl_primitive_destroy(plan->primitive);
+    if (plan->desc) dnnl_primitive_desc_destroy(plan->desc);
     if (plan->stream) dnnl_stream_destroy(plan->stream);
     if (plan->engine) dnnl_engine_destroy(plan->engine);
     fanin_activation_destroy(plan->activation);
@@ -135,7 +137,7 @@ fanin_status fanin__plan_finish(fanin__plan *plan, const_dnnl_primitive_desc_t p
     const char *name = "?";
     dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
     int reorders = 0;
-    for (int i = 0; i < plan->count; i++) reorders += plan->args[i].reorder != NULL;
+    for (int i = 0; i < plan->count; i++) reorders += plan->args[i].reorder_desc != NULL;
     if (reorders)
         snprintf(plan->variant, sizeof plan->variant, "dnnl %s +%d reorder%s", name, reorders,
                  reorders > 1 ? "s" : "");
@@ -149,19 +151,17 @@ fanin_status fanin__plan_finish(fanin__plan *plan, const_dnnl_primitive_desc_t p
             dnnl_memory_create(&plan->scratchpad, pad, plan->engine, DNNL_MEMORY_NONE),
             "scratch memory", err));
     }
-    return fanin__dnnl_status(dnnl_primitive_create(&plan->primitive, pd), name, err);
+    return fanin__dnnl_status(dnnl_primitive_desc_clone(&plan->desc, pd), name, err);
 }
 
 static fanin_status create_reorder(fanin__plan *plan, plan_arg *a, const dnnl_memory_desc_t *user,
                                    const dnnl_memory_desc_t *want, fanin_err *err) {
-    dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(&attr);
     if (status == dnnl_success)
-        status = dnnl_reorder_primitive_desc_create(&pd, a->output ? want : user, plan->engine,
-                                                    a->output ? user : want, plan->engine, attr);
-    if (status == dnnl_success) status = dnnl_primitive_create(&a->reorder, pd);
-    if (pd) dnnl_primitive_desc_destroy(pd);
+        status = dnnl_reorder_primitive_desc_create(&a->reorder_desc, a->output ? want : user,
+                                                    plan->engine, a->output ? user : want,
+                                                    plan->engine, attr);
     if (attr) dnnl_primitive_attr_destroy(attr);
     return fanin__dnnl_status(status, "reorder", err);
 }
@@ -187,6 +187,17 @@ fanin_status fanin__plan_bind(fanin__plan *plan, int slot, int id, bool output,
 
 /* ---- execution ------------------------------------------------------------------------- */
 
+static dnnl_status_t generate(dnnl_primitive_t *primitive, const_dnnl_primitive_desc_t desc) {
+    return *primitive || !desc ? dnnl_success : dnnl_primitive_create(primitive, desc);
+}
+
+static dnnl_status_t generate_all(fanin__plan *plan) {
+    dnnl_status_t status = generate(&plan->primitive, plan->desc);
+    for (int i = 0; i < plan->count && status == dnnl_success; i++)
+        status = generate(&plan->args[i].reorder, plan->args[i].reorder_desc);
+    return status;
+}
+
 static dnnl_status_t reorder(const fanin__plan *plan, const plan_arg *a) {
     dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, a->output ? a->inner : a->user},
                                {DNNL_ARG_TO, a->output ? a->user : a->inner}};
@@ -195,7 +206,7 @@ static dnnl_status_t reorder(const fanin__plan *plan, const plan_arg *a) {
 
 static dnnl_status_t execute(fanin__plan *plan, void *const *buffers, char *scratch) {
     dnnl_exec_arg_t args[PLAN_ARGS + 1];
-    dnnl_status_t status = dnnl_success;
+    dnnl_status_t status = generate_all(plan);
     int n = 0;
     for (int i = 0; i < plan->count && status == dnnl_success; i++) {
         plan_arg *a = &plan->args[i];

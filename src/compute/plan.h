@@ -17,16 +17,18 @@ typedef struct plan_arg {
     int slot; /* in the caller's buffers */
     bool output;
     dnnl_memory_t user;
-    dnnl_memory_t inner; /* NULL: the caller's own layout is used */
-    dnnl_primitive_t reorder;
-    size_t offset; /* of inner in the scratch block */
+    dnnl_memory_t inner;                /* NULL: the caller's own layout is used */
+    dnnl_primitive_desc_t reorder_desc; /* NULL: no reorder */
+    dnnl_primitive_t reorder;           /* made at the first run */
+    size_t offset;                      /* of inner in the scratch block */
 } plan_arg;
 
 /* oneDNN primitives run through these; our own matmul has none and sets `own`. */
 struct fanin__plan {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    dnnl_primitive_t primitive;
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_t primitive; /* made at the first run: generating code is what takes long */
     dnnl_memory_t scratchpad;
     size_t scratchpad_offset;
     plan_arg args[PLAN_ARGS];
@@ -49,7 +51,7 @@ fanin_status fanin__plan_new(fanin__plan **plan, fanin_err *err);
 fanin_status fanin__plan_describe(fanin__plan *plan, const_dnnl_op_desc_t op,
                                   const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint,
                                   const char *what, dnnl_primitive_desc_t *pd, fanin_err *err);
-/* Creates the primitive and its scratchpad from pd. */
+/* Settles on pd and reserves its scratchpad. */
 fanin_status fanin__plan_finish(fanin__plan *plan, const_dnnl_primitive_desc_t pd, fanin_err *err);
 /* Binds buffer `slot` in layout `user` to argument `id`, which pd wants as `want` (NULL: as it
  * is). */

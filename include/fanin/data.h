@@ -26,7 +26,7 @@ typedef struct fanin_dataset_info {
     int rank; /* of one sample */
     int64_t dims[FANIN_MAX_RANK];
     int classes;                      /* 0: real-valued targets */
-    int64_t target_count;             /* numbers of one real-valued target; 1 with classes */
+    int64_t target_count;             /* real numbers, or labels, of one sample */
     uint64_t train_count, test_count; /* 0: a generator without end */
     const char *about;
 } fanin_dataset_info;
@@ -40,8 +40,8 @@ FANIN_API fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin
 FANIN_API void fanin_dataset_close(fanin_dataset *dataset);
 FANIN_API const fanin_dataset_info *fanin_dataset_get_info(const fanin_dataset *dataset);
 
-/* n samples into x (n times the product of dims, row-major float) and their targets: int64_t class
- * numbers, or n * target_count floats. Thread-safe. ARG: an index past the split's end. */
+/* n samples into x (n times the product of dims, row-major float) and their targets: n * target_count
+ * int64_t class numbers, or as many floats. Thread-safe. ARG: an index past the split's end. */
 FANIN_API fanin_status fanin_dataset_samples(const fanin_dataset *dataset, fanin_split split,
                                              const uint64_t *index, size_t n, float *x,
                                              void *targets, fanin_err *err);

@@ -28,9 +28,7 @@ typedef struct fanin_program_options {
     fanin_dtype
         dtype; /* FANIN_F32 (default when 0) or FANIN_F64: the reference kernels throughout */
     bool eval; /* false: training mode (batch statistics, dropout active) */
-    const char *loss; /* NULL: no loss; "cross_entropy" (classes on the last axis, integer targets,
-                           mean over all other positions; a single logit is class 1's against class
-                           0: sigmoid cross entropy), "mse" (mean over all elements) */
+    const char *loss; /* NULL: no loss; "cross_entropy", "huber:delta=1" ...: fanin_loss_find */
     bool gradients;   /* of the loss with respect to every floating weight */
     bool input_gradients;
     bool curvature; /* the product of the loss's Hessian with a direction, see below; it needs
@@ -109,6 +107,8 @@ FANIN_API int fanin_program_input_count(const fanin_program *program);
 FANIN_API fanin_buffer fanin_program_input(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_input_gradient(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_target(const fanin_program *program);
+/* How many classes the targets may name; 0: they are real. */
+FANIN_API int fanin_program_classes(const fanin_program *program);
 FANIN_API fanin_buffer fanin_program_output(const fanin_program *program, int i);
 /* Any value of the graph by index (options.keep_values), and d loss / d value. */
 FANIN_API fanin_buffer fanin_program_value(const fanin_program *program, int value);
@@ -126,6 +126,28 @@ FANIN_API double fanin_program_loss(const fanin_program *program); /* mean over 
 FANIN_API fanin_buffer fanin_program_losses(const fanin_program *program);
 /* Bytes planned for activations and gradients, and for weights. */
 FANIN_API size_t fanin_program_memory(const fanin_program *program);
+
+/* ---- losses ------------------------------------------------------------------------------------ */
+
+/* What a loss compares the first output with. */
+typedef enum fanin_target {
+    FANIN_TARGET_CLASS, /* I64, one a row: the last axis of the output counts classes. hinge of an
+                                  output with one column: classes 0 and 1 */
+    FANIN_TARGET_REAL,  /* the output's shape */
+    FANIN_TARGET_SHARE, /* likewise, each in [0, 1] */
+    FANIN_TARGET_DISTRIBUTION, /* likewise, each row sums to 1 */
+} fanin_target;
+
+/* Means are over all positions (cross entropies: rows), natural logarithms. Values and gradients are those of
+ * torch's cross_entropy, multi_margin_loss, binary_cross_entropy_with_logits, mse_loss, l1_loss, huber_loss. */
+typedef struct fanin_loss_info {
+    const char *name, *options, *formula;
+    fanin_target target;
+} fanin_loss_info;
+FANIN_API int fanin_loss_count(void);
+FANIN_API fanin_loss_info fanin_loss_at(int i);
+/* Reads "cross_entropy:label_smoothing=0.1". ARG: an unknown loss, option or value. */
+FANIN_API fanin_status fanin_loss_find(const char *text, fanin_loss_info *info, fanin_err *err);
 
 /* ---- the table of operators ------------------------------------------------------------------- */
 

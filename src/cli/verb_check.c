@@ -245,7 +245,7 @@ int verb_check(cli *c) {
         {"input", 0, CLI_LIST, &r.inputs, "[NAME=]X.npy", "an input from a file; repeatable"},
         {"batch", 0, CLI_COUNT, &r.batch, "N", "samples (default 32)"},
         {"seeds", 0, CLI_COUNT, &r.seeds, "K", "seeds to average over (default 1)"},
-        {"loss", 0, CLI_TEXT, &r.loss, "NAME", "cross_entropy or mse"},
+        {"loss", 0, CLI_TEXT, &r.loss, "NAME[:k=v]", "fanin list losses"},
         {"lr", 0, CLI_NUMBER, &r.lr, "X", "learning rate, for the update ratio"},
         {"threshold", 0, CLI_LIST, &r.thresholds, "NAME=X", "of the verdict; repeatable"},
         {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also one self-contained page"},

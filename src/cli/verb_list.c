@@ -57,6 +57,12 @@ static entry optimizer_at(int i) {
     return (entry){o.name, {o.formula, o.options, o.source}};
 }
 
+static entry loss_at(int i) {
+    static const char *const targets[] = {"classes", "real", "in [0, 1]", "rows that sum to 1"};
+    fanin_loss_info l = fanin_loss_at(i);
+    return (entry){l.name, {l.formula, l.options, targets[l.target]}};
+}
+
 static entry schedule_at(int i) {
     fanin_schedule_info s = fanin_schedule_at(i);
     return (entry){s.name, {s.formula, s.options, s.source}};
@@ -106,6 +112,7 @@ static const kind kinds[] = {
      NULL},
     {"schemes", {"about", "source"}, fanin_scheme_count, scheme_at, scheme_lines},
     {"optimizers", {"step", "options", "source"}, fanin_optimizer_count, optimizer_at, NULL},
+    {"losses", {"formula", "options", "targets"}, fanin_loss_count, loss_at, NULL},
     {"schedules", {"factor", "options", "source"}, fanin_schedule_count, schedule_at, NULL},
     {"streams", {"about", "keys"}, stream_count, stream_at, NULL},
     {"operators", {"kind", "domain"}, fanin_operator_count, operator_at, NULL},

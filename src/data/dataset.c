@@ -143,7 +143,8 @@ fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, co
     uint64_t count = split == FANIN_TRAIN ? d->info.train_count : d->info.test_count;
     size_t size = 1;
     for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
-    size_t step = d->info.classes ? sizeof(int64_t) : (size_t)d->info.target_count * sizeof(float);
+    size_t step =
+        (size_t)d->info.target_count * (d->info.classes ? sizeof(int64_t) : sizeof(float));
     for (size_t i = 0; i < n; i++) {
         if (count && index[i] >= count)
             return fanin_err_set(err, FANIN_ARG, "data set %s: sample %llu of %llu", d->info.name,

@@ -82,6 +82,7 @@ fanin_buffer fanin_program_input_gradient(const fanin_program *p, int i) {
     return root_buffer(p, input_at(p, i)->gradient);
 }
 fanin_buffer fanin_program_target(const fanin_program *p) { return node_buffer(p, p->target); }
+int fanin_program_classes(const fanin_program *p) { return p->target_classes; }
 fanin_buffer fanin_program_output(const fanin_program *p, int i) {
     return root_buffer(p, i >= 0 && i < p->graph->output_count ? p->outputs[i] : -1);
 }

@@ -153,16 +153,19 @@ static int add_loss(fanin_program *p, const fanin__lowering *l) {
         return fanin__ir_fail(&p->ir, FANIN_ARG, "the graph has no output to take a loss of");
     int output = l->ids[p->graph->outputs[0]];
     fanin__node n = p->ir.nodes[output];
-    if (n.dtype != p->ir.dtype || (p->loss->classes && n.rank < 1))
+    bool classes = p->loss.info.target == FANIN_TARGET_CLASS;
+    bool by_row = classes || p->loss.info.target == FANIN_TARGET_DISTRIBUTION;
+    if (n.dtype != p->ir.dtype || (by_row && n.rank < 1))
         return fanin__ir_fail(&p->ir, FANIN_ARG, "loss %s of output '%s', which is %s of rank %d",
-                              p->loss->name, p->graph->values[p->graph->outputs[0]].name,
+                              p->loss.info.name, p->graph->values[p->graph->outputs[0]].name,
                               fanin_dtype_name(n.dtype), n.rank);
-    int rank = p->loss->classes ? n.rank - 1 : n.rank;
-    p->target_classes = p->loss->classes && n.dims[rank] < INT32_MAX ? (int)n.dims[rank] : 0;
+    int rank = classes ? n.rank - 1 : n.rank;
+    if (classes && n.dims[rank] < INT32_MAX) p->target_classes = (int)n.dims[rank];
     if (p->target_classes == 1) p->target_classes = 2; /* one logit tells two classes apart */
     p->target = fanin__emit_leaf(&p->ir, FANIN__INPUT, p->input_count,
-                                 p->loss->classes ? FANIN_I64 : p->ir.dtype, rank, n.dims);
-    int loss = p->loss->emit(&p->ir, output, p->target);
+                                 classes ? FANIN_I64 : p->ir.dtype, rank, n.dims);
+    if (p->ir.failed) return -1;
+    int loss = p->loss.emit(&p->ir, output, p->target, &p->loss);
     if (p->options.activity_l1 > 0) loss = add_activity(p, l, loss);
     p->loss_root = fanin__program_root(p, loss, false);
     return loss;
@@ -271,9 +274,6 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
     if (o->dtype != FANIN_DTYPE_NONE && o->dtype != FANIN_F32 && o->dtype != FANIN_F64)
         return fanin_err_set(err, FANIN_ARG, "programs run in F32 or F64, not %s",
                              fanin_dtype_name(o->dtype));
-    if (o->loss && !fanin__loss_find(o->loss))
-        return fanin_err_set(err, FANIN_ARG, "no loss is called '%s' (cross_entropy, mse)",
-                             o->loss);
     if (o->replicas < 0)
         return fanin_err_set(err, FANIN_ARG, "replicas: %lld of them", (long long)o->replicas);
     if (o->curvature && !o->gradients)
@@ -321,7 +321,7 @@ static void add_derivatives(fanin_program *p, const fanin__lowering *l, int loss
 
 static void build(fanin_program *p, fanin__lowering *l) {
     if (!lower_graph(p, l)) return;
-    int loss = p->loss ? add_loss(p, l) : -1;
+    int loss = p->loss.emit ? add_loss(p, l) : -1;
     for (int i = 0; i < p->weight_count; i++) {
         int statistic = l->statistics[p->weights[i].value];
         if (statistic >= 0) p->weights[i].statistic = fanin__program_root(p, statistic, true);
@@ -369,11 +369,13 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     *program = NULL;
     if (!options) options = &defaults;
     FANIN_TRY(check_options(options, err));
+    fanin__loss loss = {.emit = NULL};
+    if (options->loss) FANIN_TRY(fanin__loss_parse(options->loss, &loss, err));
     fanin_program *p = fanin_calloc(1, sizeof *p);
     if (!p) return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
     p->graph = graph;
+    p->loss = loss;
     p->options = *options;
-    p->loss = options->loss ? fanin__loss_find(options->loss) : NULL;
     p->loss_root = p->target = p->cotangent = p->tangent_root = -1;
     fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
     p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature &&

@@ -19,7 +19,7 @@ struct fanin__replicas;
 struct fanin_program {
     const fanin_graph *graph;
     fanin_program_options options;
-    const fanin__loss *loss;
+    fanin__loss loss; /* emit NULL: none */
     fanin__ir ir;
     fanin__steps plan;
     fanin__root *roots;

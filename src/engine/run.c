@@ -36,7 +36,7 @@ static fanin_status check_targets(const fanin_program *p, fanin_err *err) {
 }
 
 fanin_status fanin_program_run(fanin_program *p, fanin_err *err) {
-    if (p->loss && p->loss->classes) FANIN_TRY(check_targets(p, err));
+    if (p->loss.emit && p->loss.info.target == FANIN_TARGET_CLASS) FANIN_TRY(check_targets(p, err));
     FANIN_TRY(p->replicas ? fanin__replicas_run(p, err) : fanin__steps_run(p, err));
     p->runs++;
     return FANIN_OK;

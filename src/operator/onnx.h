@@ -5,7 +5,7 @@
 #ifndef FANIN_SRC_OPERATOR_ONNX_H
 #define FANIN_SRC_OPERATOR_ONNX_H
 
-#include "fanin/graph.h"
+#include "fanin/engine.h"
 #include "operator/function.h"
 
 typedef struct fanin__lowering {
@@ -112,14 +112,25 @@ FANIN__LOWER(resize)
 
 /* ---- losses ----------------------------------------------------------------------------------- */
 
-/* A loss as an operator on the network's first output: a scalar node. */
+typedef enum fanin__loss_kind { /* rows of the table, in order */
+                                FANIN__LOSS_CROSS_ENTROPY,
+                                FANIN__LOSS_HINGE,
+                                FANIN__LOSS_SOFT_CROSS_ENTROPY,
+                                FANIN__LOSS_BCE,
+                                FANIN__LOSS_MSE,
+                                FANIN__LOSS_L1,
+                                FANIN__LOSS_HUBER
+} fanin__loss_kind;
+
+/* A loss as an operator on the network's first output: a scalar node. Targets that are classes are I64
+ * of the output's shape without the last axis; others have the output's shape. */
 typedef struct fanin__loss {
-    const char *name;
-    bool classes; /* targets are class numbers, the last axis counts classes */
-    int (*emit)(fanin__ir *ir, int output, int target);
+    fanin_loss_info info;
+    fanin__loss_kind kind;
+    double label_smoothing, delta, margin;
+    int (*emit)(fanin__ir *ir, int output, int target, const struct fanin__loss *loss);
 } fanin__loss;
-const fanin__loss *fanin__loss_find(const char *name);
-int fanin__loss_count(void);
-const fanin__loss *fanin__loss_at(int i);
+/* "huber:delta=1"; ARG. */
+fanin_status fanin__loss_parse(const char *text, fanin__loss *loss, fanin_err *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fanin/random.h"
+#include "data/feed.h"
 #include "probe/figures.h"
 #include "probe/signal.h"
 
@@ -40,13 +41,15 @@ static void draw_floats(const fanin_stream *s, fanin_buffer b) {
     (void)fanin_random_fill(s, 0, &law, 0, b.count, b.dtype, b.data);
 }
 
+static int64_t drawn_id(const fanin_stream *s, uint32_t limit, size_t i) {
+    uint32_t word;
+    fanin_stream_words(s, 0, i, 1, &word);
+    return (int64_t)(((uint64_t)word * limit) >> 32);
+}
+
 static void draw_ids(const fanin_stream *s, uint32_t limit, fanin_buffer b) {
     int64_t *ids = b.data;
-    for (size_t i = 0; i < b.count; i++) {
-        uint32_t word;
-        fanin_stream_words(s, 0, i, 1, &word);
-        ids[i] = (int64_t)(((uint64_t)word * limit) >> 32);
-    }
+    for (size_t i = 0; i < b.count; i++) ids[i] = drawn_id(s, limit, i);
 }
 
 static void draw_buffer(uint64_t seed, const char *name, uint32_t limit, fanin_buffer b) {
@@ -88,30 +91,41 @@ static fanin_status copy_input(const fanin_array *a, fanin_buffer b, const char 
 
 static fanin_status fill_from_data(const fanin_signal_options *o, fanin_program *p,
                                    fanin_err *err) {
-    fanin_buffer x = fanin_program_input(p, 0);
     const fanin_dataset_info *info = fanin_dataset_get_info(o->data);
-    size_t sample = 1, batch = (size_t)o->batch;
-    for (int i = 0; i < info->rank; i++) sample *= (size_t)info->dims[i];
-    if (x.count != batch * sample || x.dtype != FANIN_F32)
-        return fanin_err_set(err, FANIN_SHAPE,
-                             "data set %s: %zu numbers a sample, the network takes %zu", info->name,
-                             sample, x.count / batch);
-    fanin_buffer target = fanin_program_target(p);
-    if (target.count != batch * (size_t)info->target_count)
-        return fanin_err_set(err, FANIN_SHAPE,
-                             "data set %s: %lld targets a sample, the loss takes %zu", info->name,
-                             (long long)info->target_count, target.count / batch);
+    size_t batch = (size_t)o->batch;
+    FANIN_TRY(fanin__feed_fits(o->data, p, batch, err));
     uint64_t *index = fanin_calloc(batch, sizeof *index);
     if (!index) return fanin_err_set(err, FANIN_NOMEM, "check: no memory");
     for (size_t i = 0; i < batch; i++) index[i] = info->train_count ? i % info->train_count : i;
-    fanin_status status =
-        fanin_dataset_samples(o->data, FANIN_TRAIN, index, batch, x.data, target.data, err);
+    fanin_status status = fanin__feed_load(o->data, FANIN_TRAIN, index, batch, p, err);
     fanin_free(index);
     return status;
 }
 
-static fanin_status fill_inputs(const fanin_graph *g, const fanin_signal_options *o, uint64_t seed,
-                                fanin_program *p, fanin_err *err) {
+/* Targets as the loss wants them: classes, shares of 0 or 1, rows with one 1, or N(0, 1). */
+static fanin_status draw_target(const char *loss, uint64_t seed, fanin_program *p, fanin_err *err) {
+    fanin_loss_info info;
+    FANIN_TRY(fanin_loss_find(loss, &info, err));
+    fanin_buffer target = fanin_program_target(p), y = fanin_program_output(p, 0);
+    uint32_t columns = y.rank > 0 ? (uint32_t)y.dims[y.rank - 1] : 1;
+    if (info.target == FANIN_TARGET_CLASS || info.target == FANIN_TARGET_REAL) {
+        draw_buffer(seed, "check/target", (uint32_t)fanin_program_classes(p), target);
+        return FANIN_OK;
+    }
+    fanin_stream s = fanin_stream_init(seed, "check/target");
+    float *t = target.data;
+    bool rows = info.target == FANIN_TARGET_DISTRIBUTION;
+    size_t step = rows ? columns : 1;
+    memset(t, 0, target.count * sizeof *t);
+    for (size_t i = 0; i < target.count / step; i++) {
+        int64_t id = drawn_id(&s, rows ? columns : 2, i);
+        t[rows ? i * step + (size_t)id : i] = rows ? 1 : (float)id;
+    }
+    return FANIN_OK;
+}
+
+static fanin_status fill_inputs(const fanin_graph *g, const fanin_signal_options *o,
+                                const char *loss, uint64_t seed, fanin_program *p, fanin_err *err) {
     if (o->data) return fill_from_data(o, p, err);
     char name[256];
     for (int i = 0; i < fanin_program_input_count(p); i++) {
@@ -123,11 +137,7 @@ static fanin_status fill_inputs(const fanin_graph *g, const fanin_signal_options
         snprintf(name, sizeof name, "check/input/%s", g->values[v].name);
         draw_buffer(seed, name, id_limit(g, v), fanin_program_input(p, i));
     }
-    fanin_buffer y = fanin_program_output(p, 0);
-    uint32_t classes = y.rank > 0 ? (uint32_t)y.dims[y.rank - 1] : 1;
-    if (classes == 1) classes = 2; /* of one logit */
-    draw_buffer(seed, "check/target", classes, fanin_program_target(p));
-    return FANIN_OK;
+    return draw_target(loss, seed, p, err);
 }
 
 static fanin_status fill_weights(const fanin_graph *g, const fanin_init_options *init,
@@ -232,7 +242,7 @@ static fanin_status run_seeds(const fanin_graph *g, const fanin_init_options *in
             status = fanin_err_set(err, FANIN_INTERRUPTED, "stopped at seed %d of %d", k, o->seeds);
         if (status == FANIN_OK)
             status = fill_weights(g, init, o->weights, seed + (uint64_t)k, p, err);
-        if (status == FANIN_OK) status = fill_inputs(g, o, seed + (uint64_t)k, p, err);
+        if (status == FANIN_OK) status = fill_inputs(g, o, loss, seed + (uint64_t)k, p, err);
         if (status == FANIN_OK) status = fanin_program_run(p, err);
         if (status != FANIN_OK) break;
         double expected, spread;

@@ -24,7 +24,5 @@ fanin_status fanin__batch_load(fanin_trainer *t, uint64_t step, fanin_err *err) 
             at = fanin_stream_shuffle(&t->held_out, 0, t->info->train_count, at);
         t->index[i] = at;
     }
-    return fanin_dataset_samples(t->data, FANIN_TRAIN, t->index, batch,
-                                 fanin_program_input(t->train, 0).data,
-                                 fanin_program_target(t->train).data, err);
+    return fanin__feed_load(t->data, FANIN_TRAIN, t->index, batch, t->train, err);
 }

@@ -3,24 +3,42 @@
 
 #include "train/trainer.h"
 
+static size_t largest(const float *v, size_t n) {
+    size_t best = 0;
+    for (size_t c = 1; c < n; c++)
+        if (v[c] > v[best]) best = c;
+    return best;
+}
+
+/* What one output means as a class, 0 or 1: above 0 for losses of logits, above 1/2 for others. */
+static int64_t side(const fanin_trainer *t, float y) {
+    fanin_loss_info loss = {.target = FANIN_TARGET_CLASS};
+    if (t->options.loss)
+        (void)fanin_loss_find(t->options.loss, &loss, NULL); /* it was read before */
+    return y > (loss.target == FANIN_TARGET_REAL ? 0.5f : 0);
+}
+
 static uint64_t count_errors(const fanin_trainer *t) {
     fanin_buffer y = fanin_program_output(t->eval, 0), target = fanin_program_target(t->eval);
-    const float *logits = y.data;
-    const int64_t *labels = target.data;
+    const float *answers = y.data, *wanted = target.data;
     size_t classes = (size_t)y.dims[y.rank - 1], rows = y.count / classes;
     uint64_t errors = 0;
     for (size_t r = 0; r < rows; r++) {
-        size_t best = classes == 1 && logits[r] > 0; /* one logit: class 1's */
-        for (size_t c = 1; c < classes; c++)
-            if (logits[r * classes + c] > logits[r * classes + best]) best = c;
-        errors += (int64_t)best != labels[r];
+        const float *row = answers + r * classes;
+        int64_t said = classes == 1 ? side(t, *row) : (int64_t)largest(row, classes), label;
+        if (target.dtype == FANIN_I64)
+            label = ((const int64_t *)target.data)[r];
+        else
+            label =
+                classes == 1 ? (int64_t)wanted[r] : (int64_t)largest(wanted + r * classes, classes);
+        errors += said != label;
     }
     return errors;
 }
 
 static fanin_status run_split(fanin_trainer *t, bool held_out, uint64_t samples, double *loss,
                               double *error, fanin_err *err) {
-    fanin_buffer x = fanin_program_input(t->eval, 0), target = fanin_program_target(t->eval);
+    fanin_buffer x = fanin_program_input(t->eval, 0);
     uint64_t batch = x.count / fanin__sample_size(t->info), errors = 0, batches = samples / batch;
     if (batches == 0) batches = 1;
     double sum = 0;
@@ -32,14 +50,16 @@ static fanin_status run_split(fanin_trainer *t, bool held_out, uint64_t samples,
             uint64_t at = b * batch + i;
             t->index[i] = held_out ? fanin__held_out(t, at) : at;
         }
-        FANIN_TRY(fanin_dataset_samples(t->data, held_out ? FANIN_TRAIN : FANIN_TEST, t->index,
-                                        batch, x.data, target.data, err));
+        FANIN_TRY(fanin__feed_load(t->data, held_out ? FANIN_TRAIN : FANIN_TEST, t->index, batch,
+                                   t->eval, err));
         FANIN_TRY(fanin_program_run(t->eval, err));
         sum += fanin_program_loss(t->eval);
         if (t->info->classes) errors += count_errors(t);
     }
     *loss = sum / (double)batches;
-    *error = t->info->classes ? (double)errors / (double)(batches * batch) : NAN;
+    *error = t->info->classes
+                 ? (double)errors / (double)(batches * batch * (uint64_t)t->info->target_count)
+                 : NAN;
     return FANIN_OK;
 }
 

@@ -40,9 +40,7 @@ static fanin_status load_samples(fanin_trainer *t, fanin_program *p, size_t batc
     uint64_t *index = fanin_calloc(batch, sizeof *index);
     if (!index) return fanin_err_set(err, FANIN_NOMEM, "training: no memory");
     for (size_t i = 0; i < batch; i++) index[i] = i;
-    fanin_status status =
-        fanin_dataset_samples(t->data, FANIN_TEST, index, batch, fanin_program_input(p, 0).data,
-                              fanin_program_target(p).data, err);
+    fanin_status status = fanin__feed_load(t->data, FANIN_TEST, index, batch, p, err);
     fanin_free(index);
     return status;
 }

@@ -7,12 +7,6 @@
 
 enum { EVAL_BATCH = 250 };
 
-size_t fanin__sample_size(const fanin_dataset_info *info) {
-    size_t n = 1;
-    for (int i = 0; i < info->rank; i++) n *= (size_t)info->dims[i];
-    return n;
-}
-
 void fanin__weights_copy(const fanin_program *from, fanin_program *to) {
     for (int i = 0; i < fanin_program_weight_count(from); i++) {
         fanin_buffer a = fanin_program_weight(from, i), b = fanin_program_weight(to, i);
@@ -39,24 +33,7 @@ fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
     o.loss = t->options.loss ? t->options.loss : info->classes ? "cross_entropy" : "mse";
     o.seed = t->options.seed;
     FANIN_TRY(fanin_program_create(t->graph, &o, program, err));
-    fanin_buffer x = fanin_program_input(*program, 0), target = fanin_program_target(*program);
-    size_t batch = (size_t)o.batch, sample = fanin__sample_size(info);
-    if (x.count != batch * sample)
-        return fanin_err_set(err, FANIN_SHAPE,
-                             "data set %s: %zu numbers a sample, the network takes %zu", info->name,
-                             sample, x.count / batch);
-    size_t targets = batch * (size_t)info->target_count;
-    fanin_buffer y = fanin_program_output(*program, 0);
-    if (target.count != targets)
-        return fanin_err_set(err, FANIN_SHAPE,
-                             "data set %s: %zu targets a batch, the network's loss takes %zu",
-                             info->name, targets, target.count);
-    bool binary = info->classes == 2 && y.rank > 0 && y.dims[y.rank - 1] == 1;
-    if (info->classes && y.rank > 0 && y.dims[y.rank - 1] < info->classes && !binary)
-        return fanin_err_set(err, FANIN_SHAPE,
-                             "data set %s: %d classes, the network has %lld outputs", info->name,
-                             info->classes, (long long)y.dims[y.rank - 1]);
-    return FANIN_OK;
+    return fanin__feed_fits(t->data, *program, (size_t)o.batch, err);
 }
 
 static fanin_status count_samples(fanin_trainer *t, fanin_err *err) {

@@ -9,6 +9,7 @@
 #define FANIN_SRC_TRAIN_TRAINER_H
 
 #include "base/base.h"
+#include "data/feed.h"
 #include "fanin/random.h"
 #include "fanin/train.h"
 #include "train/recipe.h"
@@ -46,7 +47,6 @@ struct fanin_trainer {
 };
 
 /* ---- trainer.c ---- */
-size_t fanin__sample_size(const fanin_dataset_info *info);
 fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
                                fanin_program **program, fanin_err *err);
 /* All weights of one program into another of the same graph. */

@@ -228,6 +228,7 @@ TEST(expected_loss) {
                   {"cross_entropy:label_smoothing=0.3", 4},
                   {"hinge", 4},
                   {"hinge:margin=0.7", 1},
+                  {"cross_entropy:label_smoothing=0.1", 1},
                   {"bce", 1},
                   {"mse", 1},
                   {"l1", 1},

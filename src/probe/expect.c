@@ -18,6 +18,11 @@ static void add(moments *m, double first, double second) {
 /* Over uniform classes the loss has the mean lse - mean logit and the variance of the logits, times (1 - e)^2
  * where targets are smoothed by e. */
 static void cross_entropy_row(const fanin__loss *loss, const float *v, size_t classes, moments *m) {
+    const float pair[2] = {0, v[0]}; /* one logit is against 0 */
+    if (classes == 1 && loss->kind == FANIN__LOSS_CROSS_ENTROPY) {
+        v = pair;
+        classes = 2;
+    }
     double top = -INFINITY, sum = 0, first = 0, second = 0, sharp = 1 - loss->label_smoothing;
     for (size_t c = 0; c < classes; c++) top = fmax(top, (double)v[c]);
     for (size_t c = 0; c < classes; c++) {

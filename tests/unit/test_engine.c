@@ -185,7 +185,7 @@ static void refused(const fanin_graph *g, fanin_program_options o, fanin_status 
 
 TEST(mistakes_are_named) {
     fanin_graph *g = builtin("mlp:4-3-2");
-    refused(g, (fanin_program_options){.loss = "hinge"}, FANIN_ARG, "hinge");
+    refused(g, (fanin_program_options){.loss = "hinges"}, FANIN_ARG, "hinges");
     refused(g, (fanin_program_options){.gradients = true}, FANIN_ARG, "loss");
     refused(g, (fanin_program_options){.dtype = FANIN_BF16}, FANIN_ARG, "BF16");
     fanin_program *p = program_of(g, (fanin_program_options){.batch = 2, .loss = "cross_entropy"});

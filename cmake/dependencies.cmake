@@ -8,6 +8,7 @@ pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(MINIZIP REQUIRED IMPORTED_TARGET minizip)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 
 # oneDNN by hand: its CMake package asks for OpenCL headers that the CPU library does not need.
 find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)
@@ -17,7 +18,7 @@ target_include_directories(fanin-dnnl INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(fanin-dnnl INTERFACE ${DNNL_LIBRARY})
 
 set(FANIN_NET_DEPENDENCIES fanin-dnnl OpenMP::OpenMP_C PkgConfig::PROTOBUF_C PkgConfig::YAML
-  PkgConfig::MINIZIP ZLIB::ZLIB LibLZMA::LibLZMA)
+  PkgConfig::MINIZIP PkgConfig::SQLITE ZLIB::ZLIB LibLZMA::LibLZMA)
 set(FANIN_CLI_DEPENDENCIES PkgConfig::JANSSON)
 
 # onnx.proto, as installed, turned into C at build time.

@@ -81,6 +81,21 @@ FANIN_API fanin_status fanin_weights_save(const char *path, const fanin_array *a
 FANIN_API fanin_status fanin_graph_save_onnx(const fanin_graph *graph, const fanin_array *arrays,
                                              int count, const char *path, fanin_err *err);
 
+/* ---- settings ---------------------------------------------------------------------------------- */
+
+/* A YAML file of one flat mapping: "batch: 10", "schemes: [he, xavier]". A list gives one setting an item.
+ * Errors name file and line: FORMAT what is no such mapping, LIMIT, NOTFOUND, IO. */
+typedef struct fanin_settings fanin_settings;
+typedef struct fanin_setting {
+    const char *key, *value; /* live until the settings are closed */
+    int line;
+} fanin_setting;
+FANIN_API fanin_status fanin_settings_open(const char *path, fanin_settings **settings,
+                                           fanin_err *err);
+FANIN_API void fanin_settings_close(fanin_settings *settings);
+FANIN_API int fanin_settings_count(const fanin_settings *settings);
+FANIN_API fanin_setting fanin_settings_at(const fanin_settings *settings, int i);
+
 #ifdef __cplusplus
 }
 #endif

@@ -197,6 +197,11 @@ FANIN_API void fanin_train_result_fini(fanin_train_result *result);
 FANIN_API uint64_t fanin_trainer_steps(const fanin_trainer *trainer); /* in all */
 FANIN_API uint64_t fanin_trainer_step(const fanin_trainer *trainer);  /* where it stands */
 
+/* What decides the run: key, value, ..., NULL (fanin_free, all at once); defaults filled in, options.record
+ * behind them. */
+FANIN_API fanin_status fanin_trainer_configuration(const fanin_trainer *trainer,
+                                                   const char ***pairs, fanin_err *err);
+
 /* Everything that later steps depend on, as one safetensors file, written aside, flushed and renamed:
  * weights, the optimiser's arrays, where the run stands, points and monitors so far, and as metadata the
  * options (docs/runs.md lists them). IO: disk full, not writable; an older file stays as it was. */

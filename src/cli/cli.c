@@ -1,6 +1,7 @@
 #include "cli.h"
 
 #include <fanin/compute.h>
+#include <fanin/format.h>
 
 #include <errno.h>
 #include <getopt.h>
@@ -120,18 +121,25 @@ static int known_options(cli *c, const cli_option *own, cli_option *all) {
     return n + COMMON - 1;
 }
 
-bool cli_parse(cli *c, const cli_option *own, int min, int max) {
+/* The options of the verb and the common ones, and which of them the command line has given. */
+typedef struct parsed {
     cli_option all[OPTIONS_MAX];
+    bool given[OPTIONS_MAX];
+    int count;
+} parsed;
+
+static bool parse_line(cli *c, const cli_option *own, parsed *p) {
     struct option longs[OPTIONS_MAX + 1] = {{0}};
     char letters[2 * OPTIONS_MAX + 2] = ":";
-    int n = known_options(c, own, all);
+    int n = p->count = known_options(c, own, p->all);
     size_t at = 1;
     for (int i = 0; i < n; i++) {
-        longs[i] = (struct option){
-            all[i].name, all[i].kind == CLI_FLAG ? no_argument : required_argument, NULL, 256 + i};
-        if (!all[i].letter) continue;
-        letters[at++] = all[i].letter;
-        if (all[i].kind != CLI_FLAG) letters[at++] = ':';
+        const cli_option *o = &p->all[i];
+        longs[i] = (struct option){o->name, o->kind == CLI_FLAG ? no_argument : required_argument,
+                                   NULL, 256 + i};
+        if (!o->letter) continue;
+        letters[at++] = o->letter;
+        if (o->kind != CLI_FLAG) letters[at++] = ':';
     }
     letters[at] = '\0';
     opterr = 0;
@@ -144,25 +152,133 @@ bool cli_parse(cli *c, const cli_option *own, int min, int max) {
                                     : cli_usage(c, "%s: no such option, or not clear which", word);
             return false;
         }
-        const cli_option *o = NULL;
-        for (int i = 0; i < n && !o; i++)
-            if (k == 256 + i || (all[i].letter && k == all[i].letter)) o = &all[i];
-        if (!o || !store(c, o, optarg)) return false;
+        int i = 0;
+        while (i < n && k != 256 + i && !(p->all[i].letter && k == p->all[i].letter)) i++;
+        if (i == n || !store(c, &p->all[i], optarg)) return false;
+        p->given[i] = true;
     }
     if (want_help) {
-        print_verb_help(c, all);
+        print_verb_help(c, p->all);
         c->exit_code = 0;
         return false;
     }
-    if (!apply_common(c)) return false;
     c->args = c->argv + optind;
     c->arg_count = c->argc - optind;
-    if (c->arg_count < min || (max >= 0 && c->arg_count > max)) {
-        c->exit_code = c->arg_count < min ? cli_usage(c, "too few arguments")
-                                          : cli_usage(c, "unexpected argument '%s'", c->args[max]);
+    return true;
+}
+
+static bool right_number(cli *c, int min, int max) {
+    if (c->arg_count >= min && (max < 0 || c->arg_count <= max)) return true;
+    c->exit_code = c->arg_count < min ? cli_usage(c, "too few arguments")
+                                      : cli_usage(c, "unexpected argument '%s'", c->args[max]);
+    return false;
+}
+
+bool cli_parse(cli *c, const cli_option *own, int min, int max) {
+    parsed p = {.count = 0};
+    return parse_line(c, own, &p) && apply_common(c) && right_number(c, min, max);
+}
+
+/* ---- experiments ------------------------------------------------------------------------------- */
+
+typedef struct experiment {
+    fanin_settings *settings;
+    char *joined[OPTIONS_MAX]; /* lists given to options that take one text */
+    char *model;
+} experiment;
+
+void cli_experiment_close(cli *c) {
+    experiment *e = c->experiment;
+    if (!e) return;
+    fanin_settings_close(e->settings);
+    for (int i = 0; i < OPTIONS_MAX; i++) free(e->joined[i]);
+    free(e);
+    c->experiment = NULL;
+}
+
+/* Further items of a list go behind a comma. */
+static bool join(experiment *e, int i, const char *old, const char *item) {
+    size_t n = strlen(old) + strlen(item) + 2;
+    char *text = malloc(n);
+    if (!text) return false;
+    snprintf(text, n, "%s,%s", old, item);
+    free(e->joined[i]);
+    e->joined[i] = text;
+    return true;
+}
+
+static bool set_flag(cli *c, const char *path, const cli_option *o, fanin_setting s) {
+    bool yes = !strcmp(s.value, "true") || !strcmp(s.value, "yes");
+    if (!yes && strcmp(s.value, "false") != 0 && strcmp(s.value, "no") != 0) {
+        c->exit_code = cli_usage(c, "%s line %d: %s: %s: expected true or false", path, s.line,
+                                 s.key, s.value);
         return false;
     }
+    *(bool *)o->out = yes;
     return true;
+}
+
+static bool apply_setting(cli *c, parsed *p, bool *seen, const char *path, fanin_setting s) {
+    experiment *e = c->experiment;
+    int i = 0;
+    if (!strcmp(s.key, "model")) {
+        e->model = (char *)(uintptr_t)s.value;
+        return true;
+    }
+    while (i < p->count && strcmp(p->all[i].name, s.key) != 0) i++;
+    if (i == p->count || p->all[i].out == &want_help) {
+        c->exit_code = cli_usage(c, "%s line %d: '%s' is no option of fanin %s", path, s.line,
+                                 s.key, c->verb->name);
+        return false;
+    }
+    const cli_option *o = &p->all[i];
+    if (p->given[i]) return true;
+    if (o->kind == CLI_FLAG) return set_flag(c, path, o, s);
+    const char *value = s.value;
+    if (seen[i] && o->kind == CLI_TEXT) {
+        if (!join(e, i, *(const char **)o->out, s.value)) {
+            c->exit_code = cli_fail(c, FANIN_NOMEM, NULL);
+            return false;
+        }
+        value = e->joined[i];
+    } else if (seen[i] && o->kind != CLI_LIST) {
+        c->exit_code = cli_usage(c, "%s line %d: %s takes one value", path, s.line, s.key);
+        return false;
+    }
+    seen[i] = true;
+    return store(c, o, value);
+}
+
+static bool read_experiment(cli *c, parsed *p) {
+    const char *path = c->args[0];
+    bool seen[OPTIONS_MAX] = {false};
+    fanin_err err = {0};
+    experiment *e = c->experiment = calloc(1, sizeof *e);
+    fanin_status status = e ? fanin_settings_open(path, &e->settings, &err) : FANIN_NOMEM;
+    if (status != FANIN_OK) {
+        c->exit_code = cli_fail_input(c, status, &err);
+        return false;
+    }
+    for (int i = 0; i < fanin_settings_count(e->settings); i++)
+        if (!apply_setting(c, p, seen, path, fanin_settings_at(e->settings, i))) return false;
+    if (!e->model) {
+        c->exit_code = cli_usage(c, "%s: no line 'model: ...'", path);
+        return false;
+    }
+    c->args = &e->model;
+    return true;
+}
+
+static bool is_experiment(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+bool cli_parse_experiment(cli *c, const cli_option *own) {
+    parsed p = {.count = 0};
+    if (!parse_line(c, own, &p) || !right_number(c, 1, 1)) return false;
+    if (is_experiment(c->args[0]) && !read_experiment(c, &p)) return false;
+    return apply_common(c);
 }
 
 /* ---- errors ------------------------------------------------------------------------------------ */

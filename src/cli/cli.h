@@ -35,6 +35,7 @@ struct cli {
     cli_color color;
     bool color_out; /* colour on standard output, decided */
     int exit_code;
+    void *experiment; /* after cli_parse_experiment: what its texts live in */
 };
 
 typedef enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_LIST, CLI_NUMBER, CLI_COUNT } cli_kind;
@@ -84,6 +85,11 @@ typedef struct cli_init {
 /* Parses the verb's own options and the common ones; positionals must number min..max (max < 0: any).
  * False: stop and return c->exit_code (help was printed, or the error was told). */
 bool cli_parse(cli *c, const cli_option *options, int min, int max);
+/* The same with one positional, MODEL or EXPERIMENT.yaml. A file's keys are the long names of the options, and
+ * `model`; a list is a repeated option, or text with commas; what the command line says too, it says last.
+ * args[0] is the model in either case. */
+bool cli_parse_experiment(cli *c, const cli_option *options);
+void cli_experiment_close(cli *c);
 void cli_list_fini(cli_list *list);
 
 /* Tells the error on standard error and returns the exit code that interface.md gives it. */

@@ -1,33 +1,26 @@
 /* fanin train: let the network learn, and say what happened. */
 #include <fanin/report.h>
 #include <fanin/train.h>
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "input.h"
 #include "recipe.h"
+#include "train_log.h"
 
 typedef struct request {
     cli_init init;
     cli_recipe recipe;
     const char *weights, *data, *optimizer, *out;
-    uint64_t steps, batch, eval_every, eval_samples;
+    const char *log, *tensorboard, *checkpoint, *resume;
+    uint64_t steps, batch, eval_every, eval_samples, validation, patience;
+    uint64_t checkpoint_every, monitor, monitor_samples;
     double epochs;
+    bool watch;
 } request;
-
-static void print_point(void *ctx, const fanin_train_point *p) {
-    cli *c = ctx;
-    if (c->json || c->quiet) return;
-    cli_progress_end(c);
-    printf("%9llu  %9.4f  %9.4f  ", (unsigned long long)p->step, p->train_loss, p->test_loss);
-    if (isnan(p->test_error))
-        printf("%7s", "");
-    else
-        printf("%6.2f%%", 100 * p->test_error);
-    printf("  %7.1f s\n", p->seconds);
-    fflush(stdout);
-}
 
 static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin_train_result *r) {
     json_t *points = json_array(), *o = json_object();
@@ -37,6 +30,8 @@ static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin
         json_object_set_new(p, "train_loss", cli_number(r->points[i].train_loss));
         json_object_set_new(p, "test_loss", cli_number(r->points[i].test_loss));
         json_object_set_new(p, "test_error", cli_number(r->points[i].test_error));
+        json_object_set_new(p, "valid_loss", cli_number(r->points[i].valid_loss));
+        json_object_set_new(p, "valid_error", cli_number(r->points[i].valid_error));
         json_object_set_new(p, "seconds", cli_number(r->points[i].seconds));
         json_array_append_new(points, p);
     }
@@ -45,6 +40,9 @@ static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin
     json_object_set_new(o, "steps", json_integer((json_int_t)r->steps));
     json_object_set_new(o, "diverged", json_boolean(r->diverged));
     json_object_set_new(o, "diverged_layer", cli_text(r->diverged ? r->diverged_layer : NULL));
+    json_object_set_new(o, "stopped_early", json_boolean(r->stopped));
+    json_object_set_new(o, "best_step", json_integer((json_int_t)r->best_step));
+    json_object_set_new(o, "best_loss", cli_number(r->best_loss));
     json_object_set_new(o, "points", points);
     return o;
 }
@@ -67,7 +65,76 @@ static fanin_status save_weights(const fanin_program *p, const char *path, fanin
     return status;
 }
 
-static int train(cli *c, const request *r, const cli_inputs *in) {
+/* ---- what the run is ----------------------------------------------------------------------------- */
+
+enum { FACTS = 16 };
+
+/* Key and value pairs that a checkpoint keeps and a resumed run has to agree with, besides the trainer's own. */
+typedef struct facts {
+    const char *kept[FACTS + 1];
+    int count;
+    char key[40], *rules;
+} facts;
+
+static void keep(facts *f, const char *key, const char *value) {
+    if (!value) return;
+    f->kept[f->count++] = key;
+    f->kept[f->count++] = value;
+}
+
+static bool join_rules(const cli_list *rules, char **out) {
+    size_t size = 0;
+    *out = NULL;
+    if (!rules->count) return true;
+    FILE *s = open_memstream(out, &size);
+    if (!s) return false;
+    for (int i = 0; i < rules->count; i++) fprintf(s, "%s%s", i ? " " : "", rules->items[i]);
+    return fclose(s) == 0;
+}
+
+/* A run has one name from its first step to its last, however often it is resumed. */
+static fanin_status name_run(const request *r, facts *f, fanin_err *err) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    snprintf(f->key, sizeof f->key, "%lld.%09ld-%ld", (long long)t.tv_sec, t.tv_nsec,
+             (long)getpid());
+    if (!r->resume) return FANIN_OK;
+    char *old;
+    fanin_status status = fanin_checkpoint_recorded(r->resume, "run", &old, err);
+    if (old) snprintf(f->key, sizeof f->key, "%s", old);
+    fanin_free(old);
+    return status;
+}
+
+static fanin_status gather_facts(const cli *c, const request *r, facts *f, fanin_err *err) {
+    if (!join_rules(&r->init.rules, &f->rules)) return fanin_err_set(err, FANIN_NOMEM, "no memory");
+    fanin_status status = name_run(r, f, err);
+    if (status != FANIN_OK) return status;
+    keep(f, "run", f->key);
+    keep(f, "model_text", c->args[0]);
+    keep(f, "scheme", r->init.scheme);
+    keep(f, "rules", f->rules);
+    keep(f, "stream", r->init.stream);
+    keep(f, "fans", r->init.fans);
+    keep(f, "weights", r->weights);
+    return FANIN_OK;
+}
+
+/* ---- the run -------------------------------------------------------------------------------------- */
+
+typedef struct job {
+    cli *c;
+    const request *r;
+    const cli_inputs *in;
+    facts facts;
+    train_log log;
+    fanin_trainer *trainer;
+    fanin_train_result result;
+    const char *scheme; /* drawn by; NULL: weights were given */
+} job;
+
+static fanin_train_options train_options(job *j) {
+    const request *r = j->r;
     fanin_train_options o = {
         .optimizer = r->optimizer,
         .steps = r->steps,
@@ -76,48 +143,131 @@ static int train(cli *c, const request *r, const cli_inputs *in) {
         .seed = r->init.seed,
         .eval_every = r->eval_every,
         .eval_samples = r->eval_samples,
-        .on_point = print_point,
-        .on_point_ctx = c,
-        .progress = cli_progress(c),
+        .validation = r->validation,
+        .patience = r->patience,
+        .monitor_every = r->monitor,
+        .monitor_samples = r->monitor_samples,
+        .checkpoint = r->checkpoint ? r->checkpoint : r->resume,
+        .checkpoint_every = r->checkpoint_every,
+        .record = j->facts.kept,
     };
     cli_recipe_apply(&r->recipe, &o);
+    train_log_connect(&j->log, &o);
+    return o;
+}
+
+/* The weights to start from: drawn, given, or those of the checkpoint. */
+static fanin_status start(job *j, fanin_err *err) {
+    const request *r = j->r;
+    const cli_init *i = &r->init;
+    fanin_init_options init = cli_init_options(i);
+    bool draw = i->scheme || i->rules.count || (!r->weights && cli_lacks_weights(j->in->graph));
+    if (draw) j->scheme = init.scheme ? init.scheme : "he";
+    if (r->resume) return fanin_trainer_resume(j->trainer, r->resume, err);
+    if (draw && !init.scheme && !i->rules.count)
+        cli_note(j->c, "no weights in the model: scheme he");
+    return fanin_weights_fill(j->in->graph, draw ? &init : NULL, j->in->weights,
+                              fanin_trainer_program(j->trainer), err);
+}
+
+static int open_log(job *j) {
+    const request *r = j->r;
     fanin_err err = {0};
-    fanin_trainer *t;
-    fanin_status status = fanin_trainer_create(in->graph, in->data, &o, &t, &err);
-    if (status != FANIN_OK) return cli_fail(c, status, &err);
-    fanin_init_options init = cli_init_options(&r->init);
-    bool draw =
-        r->init.scheme || r->init.rules.count || (!r->weights && cli_lacks_weights(in->graph));
-    status = fanin_weights_fill(in->graph, draw ? &init : NULL, in->weights,
-                                fanin_trainer_program(t), &err);
-    if (draw && !init.scheme && !r->init.rules.count)
-        cli_note(c, "no weights in the model: scheme he");
-    fanin_train_result result = {0};
-    int code = 0;
-    if (status == FANIN_OK) {
-        if (!c->json && !c->quiet)
-            printf("%9s  %9s  %9s  %7s  %9s\n", "step", "train", "test", "error", "time");
-        status = fanin_trainer_run(t, &result, &err);
-        cli_progress_end(c);
-        if (r->out && (status == FANIN_OK || status == FANIN_INTERRUPTED) && !result.diverged) {
-            fanin_err save_err = {0};
-            fanin_status saved = save_weights(fanin_trainer_program(t), r->out, &save_err);
-            if (saved != FANIN_OK) code = cli_fail(c, saved, &save_err);
-        }
+    const char **configuration;
+    fanin_status status = fanin_trainer_configuration(j->trainer, &configuration, &err);
+    if (status != FANIN_OK) return cli_fail(j->c, status, &err);
+    const fanin_run_about about = {
+        .kind = "train",
+        .key = j->facts.key,
+        .model = j->c->args[0],
+        .data = r->data,
+        .scheme = j->scheme,
+        .optimizer = r->optimizer ? r->optimizer : "sgd",
+        .seed = r->init.seed,
+        .configuration = configuration,
+    };
+    j->log.watch = r->watch;
+    int code = train_log_open(&j->log, j->c, r->log, r->tensorboard, &about,
+                              fanin_trainer_step(j->trainer));
+    fanin_free(configuration);
+    return code;
+}
+
+/* Stopped: where it was saved, and the command that goes on. Without --checkpoint a folder is made for it. */
+static int tell_how_to_resume(job *j) {
+    const request *r = j->r;
+    fanin_err err = {0};
+    char dir[64] = "fanin-checkpoint", path[96], add[4200];
+    const char *at = r->checkpoint ? r->checkpoint : r->resume;
+    if (!at) {
+        for (int n = 2; access(dir, F_OK) == 0 && n < 1000; n++)
+            snprintf(dir, sizeof dir, "fanin-checkpoint-%d", n);
+        snprintf(path, sizeof path, "%s/last.safetensors", dir);
+        fanin_status status = fanin_directory_create(dir, &err);
+        if (status == FANIN_OK) status = fanin_trainer_save(j->trainer, path, &err);
+        if (status != FANIN_OK) return cli_fail(j->c, status, &err);
+        at = dir;
     }
-    if (status != FANIN_OK)
-        code = cli_fail(c, status, &err);
-    else if (c->json && !code)
-        code = cli_json(
-            c, result_json(in->graph, draw ? (init.scheme ? init.scheme : "he") : NULL, &result));
-    if (result.diverged && !code) {
+    snprintf(add, sizeof add, " --resume %.4096s", at);
+    char *command = cli_command(j->c, "resume", add);
+    fprintf(stderr, "fanin train: saved in %s; to go on:\n  %s\n", at, command ? command : "");
+    free(command);
+    return 130;
+}
+
+static int run(job *j) {
+    fanin_err err = {0};
+    cli *c = j->c;
+    if (!c->json && !c->quiet) {
+        bool valid = j->r->validation > 0;
+        printf("%9s  %9s  %9s  %s%7s  %9s\n", "step", "train", "test", valid ? "   valid   " : "",
+               "error", "time");
+    }
+    fanin_status status = fanin_trainer_run(j->trainer, &j->result, &err);
+    cli_progress_end(c);
+    int code = train_log_finish(&j->log, status, &err, &j->result);
+    if (status == FANIN_INTERRUPTED) {
+        if (!code) cli_fail(c, status, &err);
+        int saved = tell_how_to_resume(j);
+        return code ? code : saved;
+    }
+    return code ? code : status != FANIN_OK ? cli_fail(c, status, &err) : 0;
+}
+
+static int finish(job *j) {
+    cli *c = j->c;
+    const fanin_train_result *r = &j->result;
+    fanin_err err = {0};
+    if (r->diverged) {
         fprintf(stderr, "fanin train: the loss stopped being a number at step %llu; first in %s\n",
-                (unsigned long long)result.diverged_at,
-                result.diverged_layer[0] ? result.diverged_layer : "the loss");
-        code = 4;
+                (unsigned long long)r->diverged_at,
+                r->diverged_layer[0] ? r->diverged_layer : "the loss");
+    } else if (j->r->out) {
+        fanin_status saved = save_weights(fanin_trainer_program(j->trainer), j->r->out, &err);
+        if (saved != FANIN_OK) return cli_fail(c, saved, &err);
     }
-    fanin_train_result_fini(&result);
-    fanin_trainer_destroy(t);
+    if (r->stopped)
+        cli_note(c, "stopped at step %llu: no better since step %llu", (unsigned long long)r->steps,
+                 (unsigned long long)r->best_step);
+    int code = c->json ? cli_json(c, result_json(j->in->graph, j->scheme, r)) : 0;
+    return code ? code : r->diverged ? 4 : 0;
+}
+
+static int train(cli *c, const request *r, const cli_inputs *in) {
+    job j = {.c = c, .r = r, .in = in};
+    fanin_err err = {0};
+    fanin_status status = gather_facts(c, r, &j.facts, &err);
+    const fanin_train_options o = train_options(&j);
+    if (status == FANIN_OK)
+        status = fanin_trainer_create(in->graph, in->data, &o, &j.trainer, &err);
+    if (status == FANIN_OK) status = start(&j, &err);
+    int code = status == FANIN_OK ? open_log(&j) : cli_fail(c, status, &err);
+    if (!code) code = run(&j);
+    if (!code) code = finish(&j);
+    train_log_close(&j.log);
+    fanin_train_result_fini(&j.result);
+    fanin_trainer_destroy(j.trainer);
+    free(j.facts.rules);
     return code;
 }
 
@@ -136,17 +286,39 @@ int verb_train(cli *c) {
         {"eval-every", 0, CLI_COUNT, &r.eval_every, "N",
          "steps between evaluations (default: 50 in all)"},
         {"eval-samples", 0, CLI_COUNT, &r.eval_samples, "N", "of the test split (default 2000)"},
+        {"validation", 0, CLI_COUNT, &r.validation, "N",
+         "samples of the training split to hold out and evaluate"},
+        {"patience", 0, CLI_COUNT, &r.patience, "N",
+         "stop after N evaluations without a lower loss"},
+        {"monitor", 0, CLI_COUNT, &r.monitor, "N",
+         "look at every layer each N steps: stored, shown, in the page"},
+        {"monitor-samples", 0, CLI_COUNT, &r.monitor_samples, "N", "on so many (default 64)"},
+        {"watch", 0, CLI_FLAG, &r.watch, NULL, "show the layers while they learn"},
+        {"log", 0, CLI_TEXT, &r.log, "RUNS.db", "keep the run in this store; fanin runs"},
+        {"tensorboard", 0, CLI_TEXT, &r.tensorboard, "DIR", "also TensorBoard events"},
+        {"checkpoint", 0, CLI_TEXT, &r.checkpoint, "DIR", "keep last and best there"},
+        {"checkpoint-every", 0, CLI_COUNT, &r.checkpoint_every, "N",
+         "steps between checkpoints (default: at each evaluation)"},
+        {"resume", 0, CLI_TEXT, &r.resume, "DIR", "go on from DIR/last.safetensors"},
         {"output", 'o', CLI_TEXT, &r.out, "OUT.safetensors", "the trained weights"},
         CLI_END,
     };
-    if (!cli_parse(c, options, 1, 1)) return c->exit_code;
-    if (!r.data) return cli_usage(c, "--data is missing");
-    if (!r.steps && !(r.epochs > 0)) return cli_usage(c, "--steps or --epochs is missing");
-    cli_inputs in = {0};
-    int code = cli_open_inputs(c, c->args[0], r.weights, r.data, NULL, r.init.seed, &in);
-    if (!code) code = train(c, &r, &in);
-    cli_close_inputs(&in);
+    int code;
+    if (!cli_parse_experiment(c, options)) {
+        code = c->exit_code;
+    } else if (!r.data) {
+        code = cli_usage(c, "--data is missing");
+    } else if (!r.steps && !(r.epochs > 0)) {
+        code = cli_usage(c, "--steps or --epochs is missing");
+    } else {
+        cli_inputs in = {0};
+        if (r.watch && !r.monitor) r.monitor = 100;
+        code = cli_open_inputs(c, c->args[0], r.weights, r.data, NULL, r.init.seed, &in);
+        if (!code) code = train(c, &r, &in);
+        cli_close_inputs(&in);
+    }
     cli_list_fini(&r.init.rules);
     cli_recipe_fini(&r.recipe);
+    cli_experiment_close(c);
     return code;
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "scheme/scheme.h"
-#include "scheme/yaml.h"
+#include "format/yaml.h"
 
 typedef struct loader {
     fanin__scheme *scheme;

@@ -50,6 +50,28 @@ static void put_count(pairs *p, const char *prefix, const char *key, uint64_t n)
     put(p, prefix, key, "%llu", (unsigned long long)n);
 }
 
+static void put_number(pairs *p, const char *prefix, const char *key, double value) {
+    if (value != 0) put(p, prefix, key, "%.17g", value);
+}
+
+static void put_recipe(pairs *p, const char *prefix, const fanin_train_options *o) {
+    if (o->schedule) put(p, prefix, "schedule", "%s", o->schedule);
+    for (int i = 0; i < o->group_count; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "group.%d", i + 1);
+        put(p, prefix, key, "%s", o->groups[i]);
+    }
+    put_number(p, prefix, "clip_value", o->clip_value);
+    put_number(p, prefix, "clip_norm", o->clip_norm);
+    put_number(p, prefix, "clip_agc", o->clip_agc);
+    put_number(p, prefix, "gradient_noise", o->gradient_noise);
+    put_number(p, prefix, "l1", o->l1);
+    put_number(p, prefix, "l2", o->l2);
+    put_number(p, prefix, "decay", o->decay);
+    put_number(p, prefix, "activity_l1", o->activity_l1);
+    put_number(p, prefix, "max_norm", o->max_norm);
+}
+
 /* What decides every later step. A field of the options that does is a line here. */
 static void put_options(pairs *p, const fanin_trainer *t) {
     static const char prefix[] = "option.";
@@ -90,8 +112,27 @@ static void put_options(pairs *p, const fanin_trainer *t) {
     put_count(p, prefix, "monitor_every", o->monitor_every);
     put_count(p, prefix, "monitor_samples", o->monitor_every ? o->monitor_samples : 0);
     put_count(p, prefix, "threads", fanin_threads());
+    put_recipe(p, prefix, o);
     for (int i = 0; o->record && o->record[i]; i += 2)
         put(p, prefix, o->record[i], "%s", o->record[i + 1] ? o->record[i + 1] : "");
+}
+
+fanin_status fanin_trainer_configuration(const fanin_trainer *t, const char ***out,
+                                         fanin_err *err) {
+    pairs p = {.count = 0};
+    *out = NULL;
+    put_options(&p, t);
+    size_t prefix = strlen("option."), table = ((size_t)p.count + 1) * sizeof(char *);
+    char *block = p.text.failed ? NULL : fanin_malloc(table + p.text.length + 1);
+    if (block) {
+        const char **list = (const char **)(void *)block;
+        char *texts = memcpy(block + table, p.text.data, p.text.length);
+        for (int i = 0; i < p.count; i++) list[i] = texts + p.at[i] + (i % 2 ? 0 : prefix);
+        list[p.count] = NULL;
+        *out = list;
+    }
+    fanin__text_fini(&p.text);
+    return block ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "training: no memory");
 }
 
 static void put_state(pairs *p, const fanin_trainer *t) {
@@ -270,6 +311,16 @@ static fanin_status check_options(const fanin_trainer *t, const fanin_weights *f
                                    "was begun",
                                    path, key + strlen("option."), then ? then : "not set",
                                    now[0] ? now : "not set");
+    }
+    const char *key, *then;
+    for (int i = 0; status == FANIN_OK && (key = fanin_weights_metadata(file, i, &then)); i++) {
+        bool here = strncmp(key, "option.", 7) != 0;
+        for (int k = 0; k < p.count && !here; k += 2) here = !strcmp(p.text.data + p.at[k], key);
+        if (!here)
+            status = fanin_err_set(err, FANIN_ARG,
+                                   "%s: %s was '%.120s', now it is not set; a run goes on as it "
+                                   "was begun",
+                                   path, key + strlen("option."), then);
     }
     fanin__text_fini(&p.text);
     return status;

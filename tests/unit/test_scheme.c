@@ -6,7 +6,7 @@
 #include "base/base.h"
 #include "fanin/format.h"
 #include "scheme/scheme.h"
-#include "scheme/yaml.h"
+#include "format/yaml.h"
 #include "testing.h"
 
 /* ---- formulas ---------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "scheme/yaml.h"
+#include "format/yaml.h"
 
 enum { MAX_SIZE = 8 << 20, MAX_DEPTH = 32, MAX_NODES = 200000 };
 
@@ -86,7 +86,7 @@ static bool is_key(const fanin__yaml *y, int node) {
            y->nodes[parent].count % 2 == 1;
 }
 
-/* Maps of schemes are short; long ones (one key a tensor) are checked against at most 4096 keys. */
+/* Maps are short; long ones (one key a tensor) are checked against at most 4096 keys. */
 static bool key_repeats(const fanin__yaml *y, int node) {
     int k = y->nodes[y->nodes[node].parent].first, seen = 0;
     while (k >= 0 && k != node && seen++ < 4096) {

@@ -2,8 +2,8 @@
  *
  * Limits: file 8 MiB, depth 32, 200 000 nodes. Anchors, aliases, tags and merge keys are refused, keys
  * of a mapping are unique. */
-#ifndef FANIN_SCHEME_YAML_H
-#define FANIN_SCHEME_YAML_H
+#ifndef FANIN_SRC_FORMAT_YAML_H
+#define FANIN_SRC_FORMAT_YAML_H
 
 #include "base/base.h"
 

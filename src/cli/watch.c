@@ -1,0 +1,83 @@
+/* watch.c - the layers while they learn. On a terminal the view is drawn over the one before; elsewhere it is
+ * one line a layer, so that a log stays readable. */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train_log.h"
+
+enum { SPARKS = 48 };
+
+/* The last points' test loss as one line of blocks, scaled to what is shown. */
+static void draw_losses(const train_log *log) {
+    static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    size_t n = log->loss_count, first = n > SPARKS ? n - SPARKS : 0;
+    double low = INFINITY, high = -INFINITY;
+    for (size_t i = first; i < n; i++) {
+        low = fmin(low, log->losses[i]);
+        high = fmax(high, log->losses[i]);
+    }
+    printf("test loss ");
+    for (size_t i = first; i < n; i++) {
+        double share = high > low ? (log->losses[i] - low) / (high - low) : 0;
+        fputs(isfinite(share) ? blocks[(int)(share * 7.99)] : "?", stdout);
+    }
+    if (n) printf(" %.4f", log->losses[n - 1]);
+    fputs("\033[K\n", stdout);
+}
+
+/* A name that keeps its two ends in `width` columns. */
+static void put_name(const char *name, int width) {
+    size_t n = strlen(name), w = (size_t)width;
+    if (n > 7 && !strcmp(name + n - 7, ".weight")) n -= 7;
+    if (n <= w)
+        printf("%-*.*s", width, (int)n, name);
+    else
+        printf("%.*s..%s", (int)(w / 2 - 1), name, name + n - (w - w / 2 - 1));
+}
+
+static void put_share(double v) {
+    char bar[64];
+    if (isnan(v))
+        printf("  %10s", "");
+    else
+        printf("  %s%3.0f%%", fanin_bar(v, 0, 1, 6, bar, sizeof bar), 100 * v);
+}
+
+static const char heading[] =
+    "layer           activation         off/zero    saturated    gradient    update";
+
+static void draw_layer(const char *name, const fanin_train_layer *l) {
+    put_name(name, 15);
+    printf(" %8.3g ± %-7.2g", l->h_mean, l->h_std);
+    put_share(l->zeros);
+    put_share(l->saturated);
+    printf("  %9.2e", l->gradient);
+    if (!isnan(l->update_ratio)) printf("  %8.1e", l->update_ratio);
+}
+
+void watch_draw(train_log *log, const fanin_train_monitor *m) {
+    if (log->c->json || log->c->quiet) return;
+    if (!isatty(STDOUT_FILENO)) {
+        for (int i = 0; i < m->layer_count; i++) {
+            const fanin_train_layer *l = &m->layers[i];
+            printf("step %llu  %s  h %.3g +- %.3g  zero %.3f  saturated %.3f  dead %.3f  "
+                   "gradient %.3g  update %.3g\n",
+                   (unsigned long long)m->step, m->names[i], l->h_mean, l->h_std, l->zeros,
+                   l->saturated, l->dead, l->gradient, l->update_ratio);
+        }
+        fflush(stdout);
+        return;
+    }
+    cli_progress_end(log->c);
+    if (log->drawn) printf("\033[%zuA\r", log->drawn);
+    printf("step %llu\033[K\n", (unsigned long long)m->step);
+    draw_losses(log);
+    printf("%s%s%s\033[K\n", cli_style(log->c, "\033[1m"), heading, cli_style(log->c, "\033[0m"));
+    for (int i = 0; i < m->layer_count; i++) {
+        draw_layer(m->names[i], &m->layers[i]);
+        fputs("\033[K\n", stdout);
+    }
+    log->drawn = 3 + (size_t)m->layer_count;
+    fflush(stdout);
+}

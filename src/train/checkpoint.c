@@ -50,28 +50,6 @@ static void put_count(pairs *p, const char *prefix, const char *key, uint64_t n)
     put(p, prefix, key, "%llu", (unsigned long long)n);
 }
 
-static void put_number(pairs *p, const char *prefix, const char *key, double value) {
-    if (value != 0) put(p, prefix, key, "%.17g", value);
-}
-
-static void put_recipe(pairs *p, const char *prefix, const fanin_train_options *o) {
-    if (o->schedule) put(p, prefix, "schedule", "%s", o->schedule);
-    for (int i = 0; i < o->group_count; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "group.%d", i + 1);
-        put(p, prefix, key, "%s", o->groups[i]);
-    }
-    put_number(p, prefix, "clip_value", o->clip_value);
-    put_number(p, prefix, "clip_norm", o->clip_norm);
-    put_number(p, prefix, "clip_agc", o->clip_agc);
-    put_number(p, prefix, "gradient_noise", o->gradient_noise);
-    put_number(p, prefix, "l1", o->l1);
-    put_number(p, prefix, "l2", o->l2);
-    put_number(p, prefix, "decay", o->decay);
-    put_number(p, prefix, "activity_l1", o->activity_l1);
-    put_number(p, prefix, "max_norm", o->max_norm);
-}
-
 /* What decides every later step. A field of the options that does is a line here. */
 static void put_options(pairs *p, const fanin_trainer *t) {
     static const char prefix[] = "option.";
@@ -112,7 +90,6 @@ static void put_options(pairs *p, const fanin_trainer *t) {
     put_count(p, prefix, "monitor_every", o->monitor_every);
     put_count(p, prefix, "monitor_samples", o->monitor_every ? o->monitor_samples : 0);
     put_count(p, prefix, "threads", fanin_threads());
-    put_recipe(p, prefix, o);
     for (int i = 0; o->record && o->record[i]; i += 2)
         put(p, prefix, o->record[i], "%s", o->record[i + 1] ? o->record[i + 1] : "");
 }

@@ -273,7 +273,7 @@ TEST(a_changed_option_is_named) {
     refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "scheme was 'he', now it is 'lecun'");
     o = same;
     o.clip_norm = 1;
-    refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "clip_norm was 'not set', now it is '1'");
+    refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "clip_norm was '0', now it is '1'");
     o = same;
     o.record = NULL;
     refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "scheme was 'he', now it is not set");

@@ -152,6 +152,17 @@ static fanin_status create_schema(fanin_runs *r, fanin_err *err) {
     return fanin__runs_finish(r, status, err);
 }
 
+/* Where WAL cannot be (network filesystems), SQLite stays with a rollback journal: as safe, slower. The change
+ * wants the file alone and does not wait for it by itself. */
+static fanin_status use_wal(fanin_runs *r, fanin_err *err) {
+    int code = SQLITE_BUSY;
+    for (int waited = 0; waited < BUSY_MS && (code & 0xff) == SQLITE_BUSY; waited += 20) {
+        if (waited) usleep(20000);
+        code = sqlite3_exec(r->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+    }
+    return code == SQLITE_OK ? FANIN_OK : fanin__runs_error(r, code, err);
+}
+
 static fanin_status open_checked(fanin_runs *r, fanin_runs_mode mode, fanin_err *err) {
     bool write = mode == FANIN_RUNS_WRITE;
     if (!write && access(r->path, F_OK) != 0)
@@ -166,11 +177,8 @@ static fanin_status open_checked(fanin_runs *r, fanin_runs_mode mode, fanin_err 
         return empty
                    ? fanin_err_set(err, FANIN_FORMAT, "%s: an empty file, not a run store", r->path)
                    : FANIN_OK;
-    /* Where WAL cannot be (network filesystems), SQLite stays with a rollback journal: as safe, slower. */
-    FANIN_TRY(fanin__runs_exec(r,
-                               "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                               "PRAGMA foreign_keys=ON",
-                               err));
+    FANIN_TRY(use_wal(r, err));
+    FANIN_TRY(fanin__runs_exec(r, "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON", err));
     return empty ? create_schema(r, err) : FANIN_OK;
 }
 

@@ -215,6 +215,62 @@ FANIN_API fanin_status fanin_trainer_resume(fanin_trainer *trainer, const char *
 FANIN_API fanin_status fanin_checkpoint_recorded(const char *dir, const char *key, char **value,
                                                  fanin_err *err);
 
+/* ---- replicas ------------------------------------------------------------------------------------ */
+
+/* R networks of one graph trained at once, from R seeds: thousands of small ones in the time of a few
+ * (engine.h, options.replicas). Replica r is what a trainer with train.seed + r makes of weights drawn with
+ * init.seed + r, up to rounding, whatever R; any optimiser and recipe.
+ *
+ *     fanin_replicas_options o = {.replicas = 10000, .init = &init, .shared_order = true,
+ *                                 .train = {.optimizer = "adam:lr=0.1", .steps = 500, .batch = 4}};
+ *     fanin_replica_trainer *t;
+ *     fanin_replica_trainer_create(graph, data, &o, &t, &err);
+ *     fanin_replicas_result r;
+ *     fanin_replica_trainer_run(t, &r, &err);            // r.error[r.point_count - 1][...] of each
+ */
+typedef struct fanin_replicas_options {
+    int64_t replicas;
+    /* As for one network; validation, patience, monitors and checkpoints are not for replicas. */
+    fanin_train_options train;
+    const fanin_init_options *init; /* NULL: values of the graph's file, else 0 */
+    bool
+        shared_order; /* all see the batches of train.seed (faster); false: each those of its seed */
+} fanin_replicas_options;
+
+/* Point k of replica r is at [k * replicas + r]. */
+typedef struct fanin_replicas_result {
+    int64_t replicas;
+    size_t point_count;
+    uint64_t *steps;   /* of each point */
+    float *loss;       /* of the test split */
+    float *error;      /* share of the test split; NaN without classes */
+    float *train_loss; /* mean over the steps since the last point; NaN at the first */
+    double
+        *settled; /* by replica: updates after which no batch had an error any more; NaN if the last
+                           one had, or without classes. With the whole split as one batch: steps to success */
+    double seconds; /* of training and evaluation */
+    uint64_t done;  /* steps */
+} fanin_replicas_result;
+
+typedef struct fanin_replica_trainer fanin_replica_trainer;
+
+/* Draws the weights. Errors: as fanin_trainer_create, fanin_plan_create and fanin_program_create;
+ * UNSUPPORTED also for options that are not for replicas. Graph, data and texts must outlive the trainer. */
+FANIN_API fanin_status fanin_replica_trainer_create(const fanin_graph *graph,
+                                                    const fanin_dataset *data,
+                                                    const fanin_replicas_options *options,
+                                                    fanin_replica_trainer **trainer,
+                                                    fanin_err *err);
+FANIN_API void fanin_replica_trainer_destroy(fanin_replica_trainer *trainer);
+/* The program that trains: weights have an axis of replicas in front. */
+FANIN_API fanin_program *fanin_replica_trainer_program(fanin_replica_trainer *trainer);
+/* Trains all steps, once. A replica whose loss stops being a number goes on as it is: look for NaN. Same
+ * bits for any number of threads. INTERRUPTED keeps the points so far; the weights are then those of
+ * the last one. */
+FANIN_API fanin_status fanin_replica_trainer_run(fanin_replica_trainer *trainer,
+                                                 fanin_replicas_result *result, fanin_err *err);
+FANIN_API void fanin_replicas_result_fini(fanin_replicas_result *result);
+
 /* ---- fair comparison ------------------------------------------------------------------------------- */
 
 /* One network, several schemes and seeds: the same batches in the same order for runs of one seed. */

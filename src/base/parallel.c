@@ -109,10 +109,14 @@ void fanin_parallel_for(size_t n, size_t grain, fanin_range_fn body, void *arg) 
         replacement(replacement_ctx, n, grain, body, arg);
         return;
     }
+    if (inside) { /* before asking how many threads there are, which is a system call */
+        body(arg, 0, n);
+        return;
+    }
     unsigned threads = fanin_threads();
     size_t grains = n / grain + (n % grain != 0);
     if (threads > grains) threads = (unsigned)grains;
-    if (threads <= 1 || inside || pthread_mutex_trylock(&entry) != 0) {
+    if (threads <= 1 || pthread_mutex_trylock(&entry) != 0) {
         body(arg, 0, n);
         return;
     }

@@ -264,13 +264,9 @@ static void transpose(size_t rows, size_t cols, const float *in, size_t in_row, 
 
 /* Lane i of element at p, or the same value in every lane. */
 static inline floats lanes_load(const float *p, size_t i, bool shared) {
-    floats v;
-    if (shared) {
-        float x = *p;
-        for (int j = 0; j < VECTOR; j++) v[j] = x;
-    } else {
-        memcpy(&v, p + i, sizeof v);
-    }
+    floats v = {0};
+    if (shared) return v + *p;
+    memcpy(&v, p + i, sizeof v);
     return v;
 }
 

@@ -8,7 +8,7 @@
 
 /* An arena should leave the second-level cache room for weights' optimiser state and the first-level
  * one a chance: XOR-sized networks get hundreds of lanes, wide ones the sixteen of one vector. */
-enum { LANES_MIN = 16, LANES_MAX = 512, ARENA_GOAL = 96 << 10 };
+enum { ARENA_GOAL = 96 << 10 };
 
 /* ---- arenas ----------------------------------------------------------------------------- */
 
@@ -84,9 +84,10 @@ static fanin_status rewrite(fanin_program *p, struct fanin__replicas *r, size_t 
 
 /* As many lanes as fit the goal, but not so many that a thread has no block. */
 static size_t choose_lanes(const struct fanin__replicas *r) {
-    size_t each = r->arenas[0].plan.arena_size / r->lanes + 1, lanes = LANES_MIN;
+    size_t each = r->arenas[0].plan.arena_size / r->lanes + 1, lanes = FANIN__LANES_MIN;
     size_t share = (r->count + r->arena_count - 1) / r->arena_count;
-    while (2 * lanes <= LANES_MAX && 2 * lanes * each <= ARENA_GOAL && lanes < share) lanes *= 2;
+    while (2 * lanes <= FANIN__LANES_MAX && 2 * lanes * each <= ARENA_GOAL && lanes < share)
+        lanes *= 2;
     return lanes;
 }
 
@@ -130,9 +131,9 @@ fanin_status fanin__replicas_create(fanin_program *p, fanin_err *err) {
     fanin__ir_init(&r->ir, p->ir.dtype);
     if (!r->many || !r->node_of || !r->arenas)
         return fanin_err_set(err, FANIN_NOMEM, "no memory for replicas");
-    FANIN_TRY(rewrite(p, r, LANES_MIN, err));
+    FANIN_TRY(rewrite(p, r, FANIN__LANES_MIN, err));
     size_t lanes = choose_lanes(r);
-    if (lanes != LANES_MIN) {
+    if (lanes != FANIN__LANES_MIN) {
         arena_fini(&r->arenas[0]);
         memset(&r->arenas[0], 0, sizeof r->arenas[0]);
         FANIN_TRY(rewrite(p, r, lanes, err));
@@ -183,18 +184,34 @@ fanin_buffer fanin__replicas_result(const fanin_program *p, int root) {
     return visible(p, p->replicas->results[root], &p->ir.nodes[p->roots[root].node], true);
 }
 
-fanin__lanes_array fanin__lanes_leaf(const fanin_program *p, const fanin__lanes *l, int node) {
+static fanin__lanes_array lanes_leaf(const fanin_program *p, const fanin__lanes *l, int node) {
     const struct fanin__replicas *r = p->replicas;
     if (node < 0 || r->node_of[node] < 0) return (fanin__lanes_array){0};
     const fanin__slot *s = &l->plan.slots[l->plan.slot_of[r->node_of[node]]];
     return (fanin__lanes_array){s->tensor.data, p->ir.nodes[node].count, r->many[node]};
 }
 
-fanin__lanes_array fanin__lanes_result(const fanin_program *p, const fanin__lanes *l, int root) {
+static fanin__lanes_array lanes_result(const fanin_program *p, const fanin__lanes *l, int root) {
     if (root < 0 || l->roots[root].slot < 0) return (fanin__lanes_array){0};
     int node = p->roots[root].node;
     return (fanin__lanes_array){l->plan.slots[l->roots[root].slot].tensor.data,
                                 p->ir.nodes[node].count, p->replicas->many[node]};
+}
+
+fanin__lanes_array fanin__lanes_get(const fanin_program *p, const fanin__lanes *l,
+                                    fanin__lanes_what what, int i) {
+    switch (what) {
+    case FANIN__LANES_WEIGHT: return lanes_leaf(p, l, p->weights[i].node);
+    case FANIN__LANES_GRADIENT: return lanes_result(p, l, p->weights[i].gradient);
+    case FANIN__LANES_STATISTIC: return lanes_result(p, l, p->weights[i].statistic);
+    case FANIN__LANES_DIRECTION: return lanes_leaf(p, l, p->weights[i].direction);
+    case FANIN__LANES_CURVATURE: return lanes_result(p, l, p->weights[i].curvature);
+    case FANIN__LANES_INPUT: return lanes_leaf(p, l, p->inputs[i].node);
+    case FANIN__LANES_OUTPUT: return lanes_result(p, l, p->outputs[i]);
+    case FANIN__LANES_TARGET: return lanes_leaf(p, l, p->target);
+    case FANIN__LANES_LOSS: return lanes_result(p, l, p->loss_root);
+    }
+    return (fanin__lanes_array){0};
 }
 
 /* ---- transposing ------------------------------------------------------------------------ */
@@ -228,7 +245,7 @@ void fanin__lanes_scatter(size_t lanes, size_t present, size_t count, size_t siz
 static void fill_uniform(const fanin_program *p, const fanin__step *s, uint64_t first,
                          uint64_t run) {
     size_t lanes = p->replicas->lanes, count = s->node->count / lanes;
-    uint64_t key[LANES_MAX];
+    uint64_t key[FANIN__LANES_MAX];
     for (size_t l = 0; l < lanes; l++)
         key[l] = fanin__uniform_key(p->options.seed + first + l, run, s->node->attr.axis);
     for (size_t i = 0; i < count; i++)
@@ -259,7 +276,7 @@ static void load_leaves(const fanin_program *p, fanin__lanes *l, size_t first, s
     const struct fanin__replicas *r = p->replicas;
     for (int i = 0; i < p->ir.count; i++) {
         if (!r->leaves[i]) continue;
-        fanin__lanes_array to = fanin__lanes_leaf(p, l, i);
+        fanin__lanes_array to = lanes_leaf(p, l, i);
         size_t size = fanin_dtype_size(p->ir.nodes[i].dtype), bytes = to.count * size;
         if (to.many)
             fanin__lanes_gather(r->lanes, present, to.count, size,
@@ -272,7 +289,7 @@ static void load_leaves(const fanin_program *p, fanin__lanes *l, size_t first, s
 static void store_results(const fanin_program *p, fanin__lanes *l, size_t first, size_t present) {
     const struct fanin__replicas *r = p->replicas;
     for (int i = 0; i < p->root_count; i++) {
-        fanin__lanes_array from = fanin__lanes_result(p, l, i);
+        fanin__lanes_array from = lanes_result(p, l, i);
         if (!from.data) continue;
         size_t size = fanin_dtype_size(p->ir.nodes[p->roots[i].node].dtype);
         size_t bytes = from.count * size;

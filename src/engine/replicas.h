@@ -11,6 +11,8 @@
 
 #include "engine/program.h"
 
+enum { FANIN__LANES_MIN = 16, FANIN__LANES_MAX = 512 };
+
 /* One thread's arena and the steps over it. */
 typedef struct fanin__lanes {
     fanin__steps plan;
@@ -53,10 +55,19 @@ typedef struct fanin__lanes_array {
     size_t count;
     bool many;
 } fanin__lanes_array;
-fanin__lanes_array fanin__lanes_leaf(const fanin_program *program, const fanin__lanes *lanes,
-                                     int node);
-fanin__lanes_array fanin__lanes_result(const fanin_program *program, const fanin__lanes *lanes,
-                                       int root);
+typedef enum fanin__lanes_what {
+    FANIN__LANES_WEIGHT, /* number i, as the public accessors count */
+    FANIN__LANES_GRADIENT,
+    FANIN__LANES_STATISTIC,
+    FANIN__LANES_DIRECTION,
+    FANIN__LANES_CURVATURE,
+    FANIN__LANES_INPUT,
+    FANIN__LANES_OUTPUT,
+    FANIN__LANES_TARGET, /* the one */
+    FANIN__LANES_LOSS
+} fanin__lanes_what;
+fanin__lanes_array fanin__lanes_get(const fanin_program *program, const fanin__lanes *lanes,
+                                    fanin__lanes_what what, int i);
 
 /* count rows of `lanes` elements of `size` bytes, and `present` rows of count: to[i][l] = from[l][i] and back.
  * Lanes behind the present ones become 0. */

@@ -7,13 +7,15 @@ static float *gradient_of(const fanin_optimizer *o, const fanin__param *p) {
     return fanin_program_gradient(o->program, p->weight).data;
 }
 
-void fanin__clip_value(const fanin_optimizer *o, double limit) {
+void fanin__clip_elements(size_t n, float *g, double limit) {
     float most = (float)limit;
-    for (int i = 0; i < o->count; i++) {
-        float *g = gradient_of(o, &o->params[i]);
-        for (size_t k = 0; k < o->params[i].count; k++) /* NaN stays */
-            g[k] = g[k] > most ? most : g[k] < -most ? -most : g[k];
-    }
+    for (size_t k = 0; k < n; k++) /* NaN stays */
+        g[k] = g[k] > most ? most : g[k] < -most ? -most : g[k];
+}
+
+void fanin__clip_value(const fanin_optimizer *o, double limit) {
+    for (int i = 0; i < o->count; i++)
+        fanin__clip_elements(o->params[i].count, gradient_of(o, &o->params[i]), limit);
 }
 
 /* As torch.nn.utils.clip_grad_norm_, its 1e-6 included. */

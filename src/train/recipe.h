@@ -32,6 +32,10 @@ void fanin__add_noise(const fanin_optimizer *o, const fanin_stream *s, uint64_t 
 void fanin__add_penalties(const fanin_optimizer *o, double l1, double l2);
 void fanin__decay(const fanin_optimizer *o, double decay); /* w *= 1 - lr decay */
 void fanin__limit_norms(const fanin_optimizer *o, double limit);
+/* The same for one array. */
+void fanin__clip_elements(size_t n, float *g, double limit);
+void fanin__penalise(const fanin__param *p, const float *w, float *g, double l1, double l2);
+void fanin__shrink(const fanin_optimizer *o, const fanin__param *p, float *w, double decay);
 /* Rules about units of a weight: unit u is the slice u of its out_axis, a vector is one unit. Calls
  * scale(ctx, |w_u|, |g_u|) for each and multiplies the gradient's (or the weight's) slice. */
 typedef double fanin__unit_scale(void *ctx, double weight_norm, double gradient_norm);

@@ -36,24 +36,26 @@ void fanin__add_noise(const fanin_optimizer *o, const fanin_stream *s, uint64_t 
 }
 
 /* Of l1 sum |w| + l2/2 sum w^2; the slope of |w| at 0 is 0. */
+void fanin__penalise(const fanin__param *p, const float *w, float *g, double l1, double l2) {
+    if (!is_weight(p) || p->decay == 0) return;
+    float a = (float)(l1 * p->decay), b = (float)(l2 * p->decay);
+    for (size_t k = 0; k < p->count; k++) g[k] += a * (float)((w[k] > 0) - (w[k] < 0)) + b * w[k];
+}
+
 void fanin__add_penalties(const fanin_optimizer *o, double l1, double l2) {
-    for (int i = 0; i < o->count; i++) {
-        const fanin__param *p = &o->params[i];
-        if (!is_weight(p) || p->decay == 0) continue;
-        const float *w = values_of(o, p);
-        float *g = gradient_of(o, p), a = (float)(l1 * p->decay), b = (float)(l2 * p->decay);
-        for (size_t k = 0; k < p->count; k++)
-            g[k] += a * (float)((w[k] > 0) - (w[k] < 0)) + b * w[k];
-    }
+    for (int i = 0; i < o->count; i++)
+        fanin__penalise(&o->params[i], values_of(o, &o->params[i]), gradient_of(o, &o->params[i]),
+                        l1, l2);
+}
+
+void fanin__shrink(const fanin_optimizer *o, const fanin__param *p, float *w, double decay) {
+    if (is_weight(p))
+        fanin__scale(p->count, (float)(1 - o->set.lr * p->lr * decay * p->decay), w, w);
 }
 
 void fanin__decay(const fanin_optimizer *o, double decay) {
-    for (int i = 0; i < o->count; i++) {
-        const fanin__param *p = &o->params[i];
-        float *w = values_of(o, p);
-        if (!is_weight(p)) continue;
-        fanin__scale(p->count, (float)(1 - o->set.lr * p->lr * decay * p->decay), w, w);
-    }
+    for (int i = 0; i < o->count; i++)
+        fanin__shrink(o, &o->params[i], values_of(o, &o->params[i]), decay);
 }
 
 /* Srivastava et al. 2014, section 5.1: the weights into a unit have at most this norm. */

@@ -88,6 +88,15 @@ typedef struct fanin_layer_signal {
     double grad_std;                    /* root mean square over elements of d own loss / d s */
     double weight_std, weight_grad_std; /* root mean squares of W and of d loss / d W */
     double update_ratio;                /* lr |dW| / |W|; NaN without lr */
+    /* Over seeds: standard deviation of log10 of the figure; NaN for one seed. */
+    double second_moment_spread, grad_norm_spread;
+    /* Of dense layers: mean over the min(in, out) singular values of diag f'(s) W, the derivative of h in the
+     * layer's input at a sample (W alone without an activation): Glorot and Bengio 2010 saw 0.5 with their
+     * standard rule and 0.8 with the normalised one. Estimated from random starts at up to 64
+     * samples (up to 16 units: exact at 4), to about 2 %; NaN for other layers. */
+    double jacobian_mean_sv;
+    /* Largest eigenvalue of the loss's second derivative in this layer's weight alone; NaN unless asked for. */
+    double hessian_max;
     bool symmetric; /* two or more units share weights and gradients, all of them */
     /* What the signal rules expect of second_moment, sample_correlation and grad_norm, and the second
      * moment that the scheme aims at; NaN where nothing is predicted. */
@@ -98,6 +107,50 @@ typedef struct fanin_layer_signal {
     double grad_range, grad_bins[FANIN_HISTOGRAM_BINS];
 } fanin_layer_signal;
 
+/* Singular values of the derivative of the first output in the first input, of the first seed's network:
+ * per sample where samples do not meet inside the network, of the whole batch where they do (batch
+ * norm). NaN where the input holds no real numbers, or where it was not asked for. */
+typedef struct fanin_jacobian_spectrum {
+    double mean, max, min, mean_square; /* over the min(in, out) values of each sample */
+    bool exact;  /* from dense matrices; otherwise estimated: min from above, max from below */
+    int samples; /* that were looked at */
+    size_t inputs, outputs; /* numbers in and out, of one sample or of the batch */
+    size_t count;           /* of values; 0: no full spectrum */
+    double *values;         /* descending, all samples together; owned by the signal */
+} fanin_jacobian_spectrum;
+
+/* Second derivative of the loss in all weights, of the first seed's network and batch. */
+typedef struct fanin_hessian {
+    double max, min; /* extreme eigenvalues (Lanczos) */
+    double online;   /* max by LeCun et al.'s (1998) eq. 64: single samples, gradients only */
+    double trace, trace_error; /* Hutchinson's estimate and its standard error */
+    double lr_max;             /* 2 / max: gradient descent is stable below */
+    int probes;
+} fanin_hessian;
+
+/* Empirical neural tangent kernel of `samples` samples: K(x, x') = mean over outputs c of
+ * <d f_c(x) / d w, d f_c(x') / d w>. */
+typedef struct fanin_tangent_kernel {
+    int samples;
+    double trace;               /* mean of K(x, x) */
+    double max, min, condition; /* of its eigenvalues; infinite when singular */
+    double
+        alignment; /* of K with the targets' kernel, both centred (Cristianini; Cortes et al. 2012): -1 ... 1 */
+    double *kernel; /* samples x samples; owned by the signal */
+} fanin_tangent_kernel;
+
+/* A plain stack: dense layers with one activation between them. Its place in the phase diagram, from the
+ * measured weights and biases of the layers behind the first and before the output. */
+typedef struct fanin_plain_stack {
+    bool plain;
+    const char *activation; /* borrowed from the signal's layers */
+    double sigma_w2, sigma_b2;
+    double q;  /* measured second moment of the last hidden layer */
+    int depth; /* hidden layers */
+    bool orthogonal,
+        square; /* singular values of the weights all alike; widths of all layers within 10 % */
+} fanin_plain_stack;
+
 typedef struct fanin_signal {
     int layer_count;
     fanin_layer_signal *layers;
@@ -106,6 +159,11 @@ typedef struct fanin_signal {
     double forward_slope,
         backward_slope; /* least-squares log10 per weighted layer from the input, of the
                                              root second moment and of grad_norm */
+    int seeds;
+    fanin_jacobian_spectrum jacobian;
+    fanin_hessian hessian;       /* probes 0: not asked for */
+    fanin_tangent_kernel kernel; /* samples 0: not asked for */
+    fanin_plain_stack stack;
     fanin_verdict verdict;
     int first_bad; /* layer, -1: none */
     char advice[512];
@@ -123,6 +181,12 @@ typedef struct fanin_signal_options {
     const fanin_array *const *inputs; /* NULL, or input i's array (NULL for those that are drawn) */
     const fanin_weights *weights;     /* used instead of `init` when not NULL */
     fanin_thresholds thresholds;      /* all zero: the defaults */
+    /* Without it the input-output Jacobian is measured only where it costs one pass: fewer outputs than
+     * samples, samples apart. With it: the full spectrum up to 1024 outputs, extremes beyond. */
+    bool spectrum;
+    bool hessian; /* some 30 products with the Hessian for the whole and for each layer */
+    bool kernel; /* one pass and one product a sample (up to 64) and output (up to 10, then 8 random
+                     combinations) */
     fanin_progress progress;
 } fanin_signal_options;
 

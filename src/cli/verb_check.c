@@ -15,6 +15,7 @@ typedef struct request {
     const char *weights, *data, *loss, *html, *tensorboard, *fail_on;
     double lr;
     uint64_t batch, seeds;
+    bool spectrum, hessian, ntk;
 } request;
 
 static json_t *layer_json(const fanin_layer_signal *l) {
@@ -29,35 +30,90 @@ static json_t *layer_json(const fanin_layer_signal *l) {
         {"mean", l->mean},
         {"std", l->std},
         {"second_moment", l->second_moment},
-        {"predicted_second_moment", NAN},
-        {"target_second_moment", NAN},
+        {"predicted_second_moment", l->predicted_second_moment},
+        {"target_second_moment", l->target_second_moment},
+        {"second_moment_spread", l->second_moment_spread},
         {"saturated", l->saturated},
         {"dead", l->dead},
         {"sample_correlation", l->sample_correlation},
+        {"predicted_correlation", l->predicted_correlation},
         {"grad_norm", l->grad_norm},
-        {"predicted_grad_norm", NAN},
+        {"predicted_grad_norm", l->predicted_grad_norm},
+        {"grad_norm_spread", l->grad_norm_spread},
         {"weight_std", l->weight_std},
         {"update_ratio", l->update_ratio},
-        {"jacobian_mean_sv", NAN},
+        {"jacobian_mean_sv", l->jacobian_mean_sv},
+        {"hessian_max", l->hessian_max},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(o, numbers[i].name, cli_number(numbers[i].value));
     return o;
 }
 
+typedef struct named_number {
+    const char *name;
+    double value;
+} named_number;
+
+static json_t *numbers_json(const named_number *numbers, size_t count) {
+    json_t *o = json_object();
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(o, numbers[i].name, cli_number(numbers[i].value));
+    return o;
+}
+
+static json_t *jacobian_json(const fanin_jacobian_spectrum *j) {
+    const named_number numbers[] = {
+        {"mean", j->mean}, {"max", j->max}, {"min", j->min}, {"mean_square", j->mean_square}};
+    json_t *o = numbers_json(numbers, sizeof numbers / sizeof numbers[0]), *values = json_array();
+    if (j->samples) {
+        json_object_set_new(o, "samples", json_integer(j->samples));
+        json_object_set_new(o, "exact", json_boolean(j->exact));
+    }
+    for (size_t i = 0; i < j->count; i++) json_array_append_new(values, cli_number(j->values[i]));
+    json_object_set_new(o, "singular_values", values);
+    return o;
+}
+
+static json_t *hessian_json(const fanin_hessian *h) {
+    const named_number numbers[] = {{"max", h->max},
+                                    {"min", h->min},
+                                    {"online", h->online},
+                                    {"trace", h->trace},
+                                    {"trace_error", h->trace_error},
+                                    {"lr_max", h->lr_max}};
+    return numbers_json(numbers, sizeof numbers / sizeof numbers[0]);
+}
+
+static json_t *kernel_json(const fanin_tangent_kernel *k) {
+    const named_number numbers[] = {
+        {"samples", k->samples}, {"trace", k->trace},         {"max", k->max},
+        {"min", k->min},         {"condition", k->condition}, {"alignment", k->alignment}};
+    return numbers_json(numbers, sizeof numbers / sizeof numbers[0]);
+}
+
+static json_t *stack_json(const fanin_plain_stack *t) {
+    const named_number numbers[] = {
+        {"sigma_w2", t->sigma_w2}, {"sigma_b2", t->sigma_b2}, {"depth", t->depth}, {"q", t->q}};
+    json_t *o = numbers_json(numbers, sizeof numbers / sizeof numbers[0]);
+    json_object_set_new(o, "activation", cli_text(t->activation));
+    json_object_set_new(o, "orthogonal", json_boolean(t->orthogonal));
+    return o;
+}
+
 static json_t *signal_json(const fanin_graph *g, const char *scheme, const fanin_signal *s) {
-    json_t *layers = json_array(), *summary = json_object(), *o = json_object(),
-           *jacobian = json_object();
+    json_t *layers = json_array(), *summary = json_object(), *o = json_object();
     for (int i = 0; i < s->layer_count; i++)
         json_array_append_new(layers, layer_json(&s->layers[i]));
-    json_object_set_new(jacobian, "mean", json_null());
-    json_object_set_new(jacobian, "max", json_null());
-    json_object_set_new(jacobian, "min", json_null());
     json_object_set_new(summary, "forward_log10_per_layer", cli_number(s->forward_slope));
     json_object_set_new(summary, "backward_log10_per_layer", cli_number(s->backward_slope));
     json_object_set_new(summary, "loss", cli_number(s->loss));
     json_object_set_new(summary, "expected_loss", cli_number(s->expected_loss));
-    json_object_set_new(summary, "jacobian", jacobian);
+    json_object_set_new(summary, "seeds", json_integer(s->seeds));
+    json_object_set_new(summary, "jacobian", jacobian_json(&s->jacobian));
+    if (s->hessian.probes) json_object_set_new(summary, "hessian", hessian_json(&s->hessian));
+    if (s->kernel.samples) json_object_set_new(summary, "ntk", kernel_json(&s->kernel));
+    if (s->stack.plain) json_object_set_new(summary, "stack", stack_json(&s->stack));
     json_object_set_new(summary, "first_bad_layer",
                         cli_text(s->first_bad >= 0 ? s->layers[s->first_bad].name : NULL));
     json_object_set_new(summary, "advice", json_string(s->advice));
@@ -246,6 +302,12 @@ int verb_check(cli *c) {
         {"batch", 0, CLI_COUNT, &r.batch, "N", "samples (default 32)"},
         {"seeds", 0, CLI_COUNT, &r.seeds, "K", "seeds to average over (default 1)"},
         {"loss", 0, CLI_TEXT, &r.loss, "NAME[:k=v]", "fanin list losses"},
+        {"spectrum", 0, CLI_FLAG, &r.spectrum, NULL,
+         "all singular values of the input-output Jacobian"},
+        {"hessian", 0, CLI_FLAG, &r.hessian, NULL,
+         "curvature of the loss, and the largest stable learning rate"},
+        {"ntk", 0, CLI_FLAG, &r.ntk, NULL,
+         "the tangent kernel: trace, condition, alignment with the targets"},
         {"lr", 0, CLI_NUMBER, &r.lr, "X", "learning rate, for the update ratio"},
         {"threshold", 0, CLI_LIST, &r.thresholds, "NAME=X", "of the verdict; repeatable"},
         {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also one self-contained page"},
@@ -262,6 +324,9 @@ int verb_check(cli *c) {
                               .seeds = (int)r.seeds,
                               .lr = r.lr,
                               .loss = r.loss,
+                              .spectrum = r.spectrum,
+                              .hessian = r.hessian,
+                              .kernel = r.ntk,
                               .progress = cli_progress(c)};
     int code = set_thresholds(c, &r.thresholds, &o.thresholds);
     if (!code)

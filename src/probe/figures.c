@@ -4,6 +4,7 @@
 
 #include "fanin/random.h"
 #include "probe/figures.h"
+#include "probe/second.h"
 
 /* ---- sums ------------------------------------------------------------------------------------- */
 
@@ -161,6 +162,9 @@ static void histogram(fanin_buffer b, double range, double scale, double *bins) 
 
 static void add_log(double *sum, double value) { *sum += log(value); }
 
+/* Sums of log10 squared; finish_layer makes the deviation of them. */
+static void add_square(double *sum, double value) { *sum += log10(value) * log10(value); }
+
 int fanin__weight_index(const fanin_program *p, int value) {
     for (int i = 0; i < fanin_program_weight_count(p); i++)
         if (fanin_program_weight_value(p, i) == value) return i;
@@ -230,14 +234,19 @@ fanin_status fanin__measure_layer(const fanin_graph *g, const fanin__layer *laye
     }
     out->mean += mean;
     add_log(&out->second_moment, second);
+    add_square(&out->second_moment_spread, second);
     add_log(&out->std, sqrt(fmax(second - mean * mean, 0)));
     out->abs_max = fmax(out->abs_max, m.largest);
     double d_rms = ds.data ? n * sqrt(d.squares / (double)d.count) : NAN;
     add_log(&out->grad_norm, ds.data ? sqrt(n * d.squares) : NAN);
+    add_square(&out->grad_norm_spread, ds.data ? sqrt(n * d.squares) : NAN);
     add_log(&out->grad_std, d_rms);
     FANIN_TRY(correlation(s, batch, &cosine));
     out->sample_correlation += cosine;
     FANIN_TRY(measure_activation(layer, p, s, first_seed, out));
+    double singular;
+    FANIN_TRY(fanin__layer_jacobian(g, layer, p, batch, &singular));
+    out->jacobian_mean_sv += singular;
     if (first_seed) {
         out->grad_range = d_rms > 0 && isfinite(d_rms) ? 4 * d_rms : 1;
         histogram(ds, out->grad_range, n, out->grad_bins);
@@ -245,13 +254,21 @@ fanin_status fanin__measure_layer(const fanin_graph *g, const fanin__layer *laye
     return measure_weight(g, layer, p, lr, out);
 }
 
+/* From sums over n seeds of ln and of log10 squared. */
+static double spread(double log_sum, double square_sum, double n) {
+    double mean = log_sum / n / log(10);
+    return n > 1 ? sqrt(fmax(square_sum / n - mean * mean, 0) * n / (n - 1)) : NAN;
+}
+
 void fanin__finish_layer(fanin_layer_signal *l, int seeds) {
     double n = seeds;
+    l->second_moment_spread = spread(l->second_moment, l->second_moment_spread, n);
+    l->grad_norm_spread = spread(l->grad_norm, l->grad_norm_spread, n);
     double *logs[] = {&l->second_moment, &l->std,        &l->grad_norm,
                       &l->grad_std,      &l->weight_std, &l->weight_grad_std,
                       &l->update_ratio};
-    double *plain[] = {&l->mean, &l->sample_correlation, &l->saturated, &l->dead, &l->h_mean,
-                       &l->h_std};
+    double *plain[] = {&l->mean,  &l->sample_correlation, &l->saturated, &l->dead, &l->h_mean,
+                       &l->h_std, &l->jacobian_mean_sv};
     for (size_t i = 0; i < FANIN_COUNT(logs); i++) *logs[i] = exp(*logs[i] / n);
     for (size_t i = 0; i < FANIN_COUNT(plain); i++) *plain[i] /= n;
 }

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fanin/random.h"
-#include "data/feed.h"
 #include "probe/figures.h"
+#include "probe/second.h"
 #include "probe/signal.h"
 
 const char *fanin_verdict_name(fanin_verdict verdict) {
@@ -19,134 +18,6 @@ const char *fanin_verdict_name(fanin_verdict verdict) {
 #undef CASE
     }
     return "?";
-}
-
-/* ---- inputs ------------------------------------------------------------------------------------ */
-
-/* Rows of the embedding that reads an integer input; 2 where none does. */
-static uint32_t id_limit(const fanin_graph *g, int input) {
-    for (int n = 0; n < g->node_count; n++) {
-        const fanin_node *node = &g->nodes[n];
-        if (strcmp(node->op, "Gather") != 0 || node->input_count < 2 || node->inputs[1] != input)
-            continue;
-        const fanin_value *table = &g->values[node->inputs[0]];
-        if ((table->flags & FANIN_VALUE_INITIALIZER) && table->rank >= 1)
-            return (uint32_t)table->dims[0];
-    }
-    return 2;
-}
-
-static void draw_floats(const fanin_stream *s, fanin_buffer b) {
-    const fanin_law law = {.kind = FANIN_LAW_NORMAL, .a = 0, .b = 1};
-    (void)fanin_random_fill(s, 0, &law, 0, b.count, b.dtype, b.data);
-}
-
-static int64_t drawn_id(const fanin_stream *s, uint32_t limit, size_t i) {
-    uint32_t word;
-    fanin_stream_words(s, 0, i, 1, &word);
-    return (int64_t)(((uint64_t)word * limit) >> 32);
-}
-
-static void draw_ids(const fanin_stream *s, uint32_t limit, fanin_buffer b) {
-    int64_t *ids = b.data;
-    for (size_t i = 0; i < b.count; i++) ids[i] = drawn_id(s, limit, i);
-}
-
-static void draw_buffer(uint64_t seed, const char *name, uint32_t limit, fanin_buffer b) {
-    fanin_stream s = fanin_stream_init(seed, name);
-    if (b.dtype == FANIN_I64)
-        draw_ids(&s, limit, b);
-    else
-        draw_floats(&s, b);
-}
-
-static fanin_status copy_input(const fanin_array *a, fanin_buffer b, const char *name,
-                               fanin_err *err) {
-    size_t count, size = fanin_dtype_size(a->dtype);
-    if (!fanin__shape_count(a->dims, a->rank, &count) || count != b.count || a->size < count * size)
-        return fanin_err_set(err, FANIN_SHAPE,
-                             "input %s: the array has %zu numbers, the graph takes %zu", name,
-                             count, b.count);
-    bool same = a->dtype == b.dtype;
-    if (same) {
-        memcpy(b.data, a->data, count * size);
-        return FANIN_OK;
-    }
-    for (size_t i = 0; i < count; i++) {
-        double v = 0;
-        if (a->dtype == FANIN_I32 && b.dtype == FANIN_I64) {
-            int32_t id;
-            memcpy(&id, (const char *)a->data + 4 * i, 4);
-            ((int64_t *)b.data)[i] = id;
-            continue;
-        }
-        if (b.dtype != FANIN_F32 ||
-            fanin_convert_to_f64((const char *)a->data + size * i, a->dtype, 1, &v) != FANIN_OK)
-            return fanin_err_set(err, FANIN_ARG, "input %s: the array is %s, the graph takes %s",
-                                 name, fanin_dtype_name(a->dtype), fanin_dtype_name(b.dtype));
-        ((float *)b.data)[i] = (float)v;
-    }
-    return FANIN_OK;
-}
-
-static fanin_status fill_from_data(const fanin_signal_options *o, fanin_program *p,
-                                   fanin_err *err) {
-    const fanin_dataset_info *info = fanin_dataset_get_info(o->data);
-    size_t batch = (size_t)o->batch;
-    FANIN_TRY(fanin__feed_fits(o->data, p, batch, err));
-    uint64_t *index = fanin_calloc(batch, sizeof *index);
-    if (!index) return fanin_err_set(err, FANIN_NOMEM, "check: no memory");
-    for (size_t i = 0; i < batch; i++) index[i] = info->train_count ? i % info->train_count : i;
-    fanin_status status = fanin__feed_load(o->data, FANIN_TRAIN, index, batch, p, err);
-    fanin_free(index);
-    return status;
-}
-
-/* Targets as the loss wants them: classes, shares of 0 or 1, rows with one 1, or N(0, 1). */
-static fanin_status draw_target(const char *loss, uint64_t seed, fanin_program *p, fanin_err *err) {
-    fanin_loss_info info;
-    FANIN_TRY(fanin_loss_find(loss, &info, err));
-    fanin_buffer target = fanin_program_target(p), y = fanin_program_output(p, 0);
-    uint32_t columns = y.rank > 0 ? (uint32_t)y.dims[y.rank - 1] : 1;
-    if (info.target == FANIN_TARGET_CLASS || info.target == FANIN_TARGET_REAL) {
-        draw_buffer(seed, "check/target", (uint32_t)fanin_program_classes(p), target);
-        return FANIN_OK;
-    }
-    fanin_stream s = fanin_stream_init(seed, "check/target");
-    float *t = target.data;
-    bool rows = info.target == FANIN_TARGET_DISTRIBUTION;
-    size_t step = rows ? columns : 1;
-    memset(t, 0, target.count * sizeof *t);
-    for (size_t i = 0; i < target.count / step; i++) {
-        int64_t id = drawn_id(&s, rows ? columns : 2, i);
-        t[rows ? i * step + (size_t)id : i] = rows ? 1 : (float)id;
-    }
-    return FANIN_OK;
-}
-
-static fanin_status fill_inputs(const fanin_graph *g, const fanin_signal_options *o,
-                                const char *loss, uint64_t seed, fanin_program *p, fanin_err *err) {
-    if (o->data) return fill_from_data(o, p, err);
-    char name[256];
-    for (int i = 0; i < fanin_program_input_count(p); i++) {
-        int v = g->inputs[i];
-        if (o->inputs && o->inputs[i]) {
-            FANIN_TRY(copy_input(o->inputs[i], fanin_program_input(p, i), g->values[v].name, err));
-            continue;
-        }
-        snprintf(name, sizeof name, "check/input/%s", g->values[v].name);
-        draw_buffer(seed, name, id_limit(g, v), fanin_program_input(p, i));
-    }
-    return draw_target(loss, seed, p, err);
-}
-
-static fanin_status fill_weights(const fanin_graph *g, const fanin_init_options *init,
-                                 const fanin_weights *weights, uint64_t seed, fanin_program *p,
-                                 fanin_err *err) {
-    if (!init) return fanin_weights_fill(g, NULL, weights, p, err);
-    fanin_init_options seeded = *init;
-    seeded.seed = seed;
-    return fanin_weights_fill(g, &seeded, NULL, p, err);
 }
 
 /* ---- one pass ---------------------------------------------------------------------------------- */
@@ -240,9 +111,8 @@ static fanin_status run_seeds(const fanin_graph *g, const fanin_init_options *in
     for (int k = 0; k < o->seeds && status == FANIN_OK; k++) {
         if (fanin_interrupted())
             status = fanin_err_set(err, FANIN_INTERRUPTED, "stopped at seed %d of %d", k, o->seeds);
-        if (status == FANIN_OK)
-            status = fill_weights(g, init, o->weights, seed + (uint64_t)k, p, err);
-        if (status == FANIN_OK) status = fill_inputs(g, o, loss, seed + (uint64_t)k, p, err);
+        fanin__subject subject = {g, init, o, loss, seed + (uint64_t)k};
+        if (status == FANIN_OK) status = fanin__fill_program(&subject, p, err);
         if (status == FANIN_OK) status = fanin_program_run(p, err);
         if (status != FANIN_OK) break;
         double expected, spread;
@@ -252,13 +122,29 @@ static fanin_status run_seeds(const fanin_graph *g, const fanin_init_options *in
         s->expected_loss += expected / o->seeds;
         variance += spread;
         status = measure_all(&now, err);
+        if (status == FANIN_OK && k == 0) {
+            status = fanin__find_stack(g, layers, p, s);
+            if (status != FANIN_OK) fanin_err_set(err, status, "check: no memory");
+        }
         if (status == FANIN_OK) status = judge_symmetry_again(&now, p, err);
         if (o->progress.report) o->progress.report(o->progress.ctx, "check", k + 1, o->seeds);
     }
     s->loss_error = sqrt(variance) / o->seeds;
     s->memory = fanin_program_memory(p);
-    fanin_program_destroy(p);
+    s->jacobian.outputs = fanin_program_output(p, 0).count / now.batch;
+    fanin_program_destroy(p); /* before the next programs take their memory */
     return status;
+}
+
+/* What takes programs of its own: the network of the first seed. */
+static fanin_status run_more(const fanin_graph *g, const fanin_init_options *init,
+                             const fanin_signal_options *o, const fanin__layer *layers,
+                             fanin_signal *s, fanin_err *err) {
+    const fanin__subject subject = {g, init, o, loss_of(g, o), init ? init->seed : 0};
+    FANIN_TRY(fanin__measure_jacobian(&subject, o->spectrum, s->jacobian.outputs, s, err));
+    if (o->hessian) FANIN_TRY(fanin__measure_hessian(&subject, layers, s, err));
+    if (o->kernel) FANIN_TRY(fanin__measure_kernel(&subject, s, err));
+    return FANIN_OK;
 }
 
 fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options *init,
@@ -268,7 +154,8 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
     fanin_signal_options o = *options;
     if (o.batch == 0) o.batch = 32;
     if (o.seeds == 0) o.seeds = 1;
-    if (o.thresholds.slope == 0) o.thresholds = fanin_thresholds_default();
+    const fanin_thresholds none = {0};
+    if (!memcmp(&o.thresholds, &none, sizeof none)) o.thresholds = fanin_thresholds_default();
     double start = fanin__seconds();
     fanin__layer *layers;
     int count;
@@ -284,6 +171,7 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
             s->layers[i].op = g->nodes[layers[i].node].op;
             s->layers[i].predicted_second_moment = s->layers[i].predicted_correlation = NAN;
             s->layers[i].predicted_grad_norm = s->layers[i].target_second_moment = NAN;
+            s->layers[i].hessian_max = NAN;
             if (layers[i].act_text[0] &&
                 !(s->layers[i].activation = fanin__strdup(layers[i].act_text)))
                 status = FANIN_NOMEM;
@@ -293,12 +181,15 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
         status = run_seeds(g, init, &o, layers, s, err);
     else
         fanin_err_set(err, status, "check: no memory");
+    if (status == FANIN_OK) status = run_more(g, init, &o, layers, s, err);
     fanin__layers_free(layers, count);
     if (status != FANIN_OK) {
         fanin_signal_destroy(s);
         return status;
     }
     for (int i = 0; i < count; i++) fanin__finish_layer(&s->layers[i], o.seeds);
+    s->seeds = o.seeds;
+    if (s->stack.plain) s->stack.q = s->layers[count - 2].second_moment;
     fanin__signal_judge(s, &o.thresholds, o.data && !init);
     s->seconds = fanin__seconds() - start;
     *out = s;
@@ -310,5 +201,7 @@ void fanin_signal_destroy(fanin_signal *s) {
     for (int i = 0; i < s->layer_count && s->layers; i++)
         fanin_free((void *)(uintptr_t)s->layers[i].activation);
     fanin_free(s->layers);
+    fanin_free(s->jacobian.values);
+    fanin_free(s->kernel.kernel);
     fanin_free(s);
 }

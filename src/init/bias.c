@@ -8,7 +8,8 @@
 /* ---- LSTM forget gate -------------------------------------------------------------------- */
 
 /* plan->k: the forget gate; view.out: units, length of a gate; view.blocks: gates in a vector. ONNX packs
- * 8 of them, input side then recurrent side, whose sum acts: the first four carry the value. */
+ * 8 of them, input side then recurrent side, whose sum acts: the first four carry the value, in its order i o f c
+ * unless gates= says otherwise. */
 fanin_status fanin__forget_plan(fanin__recipe *plan, fanin_err *err) {
     const fanin_tensor *t = plan->tensor;
     int64_t length = t->rank > 0 ? t->dims[t->rank - 1] : 0;
@@ -20,7 +21,8 @@ fanin_status fanin__forget_plan(fanin__recipe *plan, fanin_err *err) {
                              fanin__tensor_name(t), (long long)gates, (long long)length);
     plan->view.out = (uint64_t)(length / gates);
     plan->view.blocks = (uint64_t)gates;
-    plan->k = plan->rule->gates == 2 ? 2 : 1;
+    bool onnx = plan->rule->gates == 2 || (plan->rule->gates == 0 && gates == 8);
+    plan->k = onnx ? 2 : 1;
     plan->value = fanin__or(plan->rule->value, 1);
     double share = 1 / (double)gates;
     plan->moments.mean = plan->value * share;

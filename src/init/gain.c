@@ -49,8 +49,9 @@ fanin_status fanin_gain_torch(const char *nonlinearity, double a, double *gain, 
             return FANIN_OK;
         }
     }
-    return fanin_err_set(err, FANIN_NOTFOUND,
-                         "torch has no gain for '%s'; it has linear, conv1d to conv3d, sigmoid, "
-                         "tanh, relu, leaky_relu and selu; say gain= for any other",
-                         nonlinearity);
+    return fanin_err_set(
+        err, FANIN_NOTFOUND,
+        "torch has no gain for '%s'; it has linear, conv1d to conv3d, sigmoid, "
+        "tanh, relu, leaky_relu and selu; schemes and --rule work out exact:NAME, else say gain=",
+        nonlinearity);
 }

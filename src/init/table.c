@@ -360,7 +360,7 @@ static const fanin__rule_row rows[] = {
      .formula = "value (default 1) in the forget gate, 0 elsewhere",
      .source = "Gers, Schmidhuber, Cummins 2000; Jozefowicz, Zaremba, Sutskever 2015",
      .note = "Keras: unit_forget_bias; MXNet: LSTMBias; torch adds two bias vectors: give "
-             "it to one; gates=iofc for ONNX"},
+             "it to one; ONNX packs 8 gates, i o f c"},
     {.id = 29,
      .name = "class_prior",
      .aliases = "prior prior_bias focal",

@@ -154,6 +154,10 @@ static verdict recurrent(const fanin_node *n, const fanin__use *u, const fanin_v
     if (u->slot == 3) {
         r.cls = FANIN_CLASS_RECURRENT_BIAS;
         r.strength = VECTOR;
+        /* B itself holds the gates' input and recurrent biases, in ONNX's order; what is sliced and joined on its way
+         * is a framework's half of it, in the framework's. */
+        if (r.parts == 4 && hidden > 0 && v->rank > 0 && v->dims[v->rank - 1] == 8 * hidden)
+            r.parts = 8;
         return r;
     }
     if (u->slot > 3) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};

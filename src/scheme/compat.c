@@ -71,8 +71,9 @@ static fanin_status draw_rule(const fanin_plan *p, fanin_compat_stream *s, const
     bool truncated = strstr(name, "truncated") || (scaling && r->rule.distribution % 3 == 0);
     int64_t dims[FANIN_MAX_RANK];
     torch_dims(&r->tensor, dims);
-    static const char *const fixed[] = {"zeros", "ones",     "constant", "identity",
-                                        "dirac", "bilinear", "hadamard", "lstm_forget_bias"};
+    static const char *const fixed[] = {"zeros",      "ones",     "constant", "identity",
+                                        "dirac",      "bilinear", "hadamard", "lstm_forget_bias",
+                                        "class_prior"};
     for (size_t i = 0; i < FANIN_COUNT(fixed); i++)
         if (strcmp(name, fixed[i]) == 0) /* nothing is drawn; as stored */
             return fanin_rule_fill(&r->rule, &r->tensor, p->seed, 0, elements(r), r->dtype, out,
@@ -97,9 +98,11 @@ static fanin_status draw_rule(const fanin_plan *p, fanin_compat_stream *s, const
                                          or_else(r->moments.gain, 1), out);
     }
     if (status != FANIN_OK)
-        return fanin_err_set(err, status,
-                             "tensor '%.160s': the stream '%.60s' cannot draw %s as %s",
-                             r->tensor.name, p->stream, name, fanin_dtype_name(r->dtype));
+        return fanin_err_set(
+            err, status,
+            "tensor '%.160s': the stream '%.60s' cannot draw %s as %s; the stream fanin draws "
+            "every rule",
+            r->tensor.name, p->stream, name, fanin_dtype_name(r->dtype));
     return is_turned(&r->tensor) ? turn(p, r, out, err) : FANIN_OK;
 }
 

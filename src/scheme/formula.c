@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fanin/activation.h"
+#include "fanin/theory.h"
 #include "scheme/scheme.h"
 
 enum { MAX_DEPTH = 64 };
@@ -195,13 +197,44 @@ static const char *item_end(const char *s) {
     return s;
 }
 
-static fanin_status resolve_item(const char *item, const char *end,
+/* nonlinearity=exact[:NAME] becomes the gain that keeps the second moment, 1 / sqrt(E f(z)^2); without a name, of the
+ * activation that follows the tensor's layer. Here and not in the rule, since theory/ stands above init/. */
+static fanin_status exact_gain(const char *name, const fanin_tensor_info *info, fanin__text *out,
+                               fanin_err *err) {
+    fanin_activation *act;
+    fanin_gain gain;
+    char number[32];
+    if (*name == ':') name++;
+    if (!*name) name = info->tensor.nonlinearity;
+    if (!name)
+        return fanin_err_set(err, FANIN_ARG,
+                             "nonlinearity=exact: no activation follows '%.160s'; name one, as in "
+                             "nonlinearity=exact:gelu",
+                             info->tensor.name);
+    FANIN_TRY(fanin_activation_parse(name, &act, err));
+    fanin_status status = fanin_gain_solve(act, &gain, err);
+    fanin_activation_destroy(act);
+    if (status == FANIN_OK && !(gain.gain > 0 && isfinite(gain.gain)))
+        status = fanin_err_set(err, FANIN_DOMAIN, "nonlinearity=exact: '%.80s' has no gain", name);
+    FANIN_TRY(status);
+    fanin__text_printf(out, "gain=%s", fanin__number_text(gain.gain, number));
+    return FANIN_OK;
+}
+
+static fanin_status resolve_item(const char *item, const char *end, const fanin_tensor_info *info,
                                  const fanin__variable *variables, fanin__text *out,
                                  fanin_err *err) {
     const char *equals = memchr(item, '=', (size_t)(end - item));
     size_t key = equals ? (size_t)(equals - item) : 0;
     char text[256], number[32];
     size_t n = equals ? (size_t)(end - equals - 1) : 0;
+    static const char exact[] = "exact";
+    const size_t exact_n = sizeof exact - 1;
+    if (equals && word_is(item, key, "nonlinearity") && n >= exact_n && n < sizeof text &&
+        memcmp(equals + 1, exact, exact_n) == 0 && (n == exact_n || equals[1 + exact_n] == ':')) {
+        snprintf(text, sizeof text, "%.*s", (int)(n - exact_n), equals + 1 + exact_n);
+        return exact_gain(text, info, out, err);
+    }
     bool plain = !equals || !is_number_option(item, key) || n >= sizeof text;
     if (!plain) {
         memcpy(text, equals + 1, n);
@@ -234,7 +267,7 @@ fanin_status fanin__rule_resolve(const char *text, const fanin_tensor_info *info
         const char *item = s + 1;
         s = item_end(item);
         more = *s != '\0';
-        status = resolve_item(item, s, variables, &out, err);
+        status = resolve_item(item, s, info, variables, &out, err);
         if (more) fanin__text_puts(&out, ",");
     }
     if (status == FANIN_OK && out.failed) status = FANIN_NOMEM;

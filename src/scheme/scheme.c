@@ -160,10 +160,17 @@ fanin_status fanin__scheme_overlay(fanin__scheme *scheme, const char *text, fani
 
 /* ---- matching ---------------------------------------------------------------------------------- */
 
+/* Of an LSTM node; or, in a template, with the four gates that its recurrent weight shows. */
+static bool is_lstm_bias(const fanin_tensor_info *info) {
+    if (info->tensor.cls != FANIN_CLASS_RECURRENT_BIAS) return false;
+    return info->node < 0 ? info->tensor.parts == 4 : strcmp(info->op, "LSTM") == 0;
+}
+
 bool fanin__line_matches(const fanin__line *line, const fanin_tensor_info *info) {
     if (line->classes) {
         bool listed = line->classes & FANIN__CLASS_BIT(info->tensor.cls);
         if ((line->classes & FANIN__RESIDUAL) && info->closes) listed = true;
+        if ((line->classes & FANIN__LSTM_BIAS) && is_lstm_bias(info)) listed = true;
         if (!listed) return false;
     }
     if (!line->pattern) return true;

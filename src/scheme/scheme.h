@@ -10,6 +10,7 @@
 /* Sets of classes; bits by value, and two of our own. */
 typedef uint64_t fanin__classes;
 #define FANIN__CLASS_BIT(c) ((fanin__classes)1 << (c))
+#define FANIN__LSTM_BIAS    ((fanin__classes)1 << 61) /* recurrent bias of an LSTM */
 #define FANIN__RESIDUAL     ((fanin__classes)1 << 62) /* closes a residual branch */
 
 /* Which tensors, which rule. */

@@ -35,6 +35,8 @@ static const fanin_scheme_line keras[] = {
     {"embedding", "uniform:low=-0.05,high=0.05"},
     {"recurrent_hidden", "orthogonal"},
     {"class_token prelu_slope", "zeros"},
+    {"lstm_bias", "lstm_forget_bias"}, /* unit_forget_bias=True; one bias where torch has two */
+    {"@*bias_hh*", "zeros"},
 };
 
 static const fanin_scheme_line jax[] = {
@@ -106,6 +108,7 @@ static bool add_class(const char *word, size_t n, fanin__classes *classes) {
 #undef CLASS
     };
     bool all = n == 6 && memcmp(word, "weight", 6) == 0, found = all;
+    if (n == 9 && memcmp(word, "lstm_bias", 9) == 0) return *classes |= FANIN__LSTM_BIAS, true;
     if (n == 8 && memcmp(word, "residual", 8) == 0) return *classes |= FANIN__RESIDUAL, true;
     for (size_t i = 0; i < FANIN_COUNT(names); i++) {
         bool named = strlen(names[i].name) == n && memcmp(word, names[i].name, n) == 0;
@@ -123,7 +126,7 @@ fanin_status fanin__classes_parse(const char *text, fanin__classes *classes, fan
         if (n && !add_class(s, n, classes))
             return fanin_err_set(err, FANIN_NOTFOUND,
                                  "'%.*s' is not a class of tensors (dense, conv, bias, norm_scale "
-                                 "..., weight for all weights, residual)",
+                                 "..., weight for all weights, residual, lstm_bias)",
                                  n < 60 ? (int)n : 60, s);
         s += n + (s[n] ? 1 : 0);
     }

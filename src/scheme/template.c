@@ -4,6 +4,7 @@
  * where outputs and inputs are; the name says what kind of tensor it is. What neither tells is an
  * error, never a guess. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "scheme/classify.h"
@@ -135,6 +136,20 @@ static void set_axes(fanin_tensor *t, bool jax) {
     t->fan_out /= t->parts;
 }
 
+/* Gates of a recurrent layer, as its weight_hh (gates * hidden x hidden) has them; 1 if there is none. */
+static int gates_of(const fanin_graph *g, const fanin_tensor *bias) {
+    const char *at = strstr(bias->name, "bias_");
+    char other[512];
+    if (!at || strlen(bias->name) + 3 > sizeof other) return 1;
+    snprintf(other, sizeof other, "%.*sweight_hh%s", (int)(at - bias->name), bias->name,
+             at + strlen("bias_hh"));
+    int value = fanin_graph_find(g, other);
+    if (value < 0 || g->values[value].rank != 2) return 1;
+    int64_t a = g->values[value].dims[0], b = g->values[value].dims[1];
+    int64_t hidden = a < b ? a : b, all = a < b ? b : a;
+    return hidden > 0 && all % hidden == 0 && all / hidden <= 4 ? (int)(all / hidden) : 1;
+}
+
 /* A bias takes the fans of "<prefix>weight" (or kernel, or w) if that stands in the template. */
 static void lend(const fanin_graph *g, fanin_tensor_info *items, int count, fanin_tensor *bias) {
     static const char *const pairs[][2] = {
@@ -218,5 +233,8 @@ fanin_status fanin__classify_template(const fanin_graph *graph, const char *layo
         if (items[i].tensor.cls == FANIN_CLASS_BIAS ||
             items[i].tensor.cls == FANIN_CLASS_RECURRENT_BIAS)
             lend(graph, items, count, &items[i].tensor);
+    for (int i = 0; i < count; i++)
+        if (items[i].tensor.cls == FANIN_CLASS_RECURRENT_BIAS)
+            items[i].tensor.parts = gates_of(graph, &items[i].tensor);
     return FANIN_OK;
 }

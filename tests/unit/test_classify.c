@@ -336,6 +336,43 @@ TEST(recurrent_weights_go_through_slices) {
     unload(l);
 }
 
+/* Keras opens the forget gate, once: ONNX's own bias holds input and recurrent halves in its order i o f c, torch's two
+ * hold i f g o each. */
+TEST(keras_opens_the_forget_gate) {
+    maker m = start(3, DIMS(5, -1, 6));
+    int w = weight(&m, "W", 3, DIMS(1, 16, 6)), r = weight(&m, "R", 3, DIMS(1, 16, 4));
+    int b = weight(&m, "B", 2, DIMS(1, 32));
+    fanin_attr hidden = attr("hidden_size", 4);
+    loaded l = finish(&m, node(&m, "LSTM", IDS(m.x, w, r, b), 4, &hidden, 1, 3));
+    fanin_init_options o = {.scheme = "keras"};
+    fanin_plan *plan;
+    fanin_err err = {0};
+    float bias[32];
+    assert_ok_err(fanin_plan_create(l.graph, &o, &plan, &err), err);
+    assert_ok_err(fanin_plan_fill(plan, fanin_plan_find(plan, "B"), 0, 32, FANIN_F32, bias, &err),
+                  err);
+    for (int i = 0; i < 32; i++) assert_true(bias[i] == (i / 4 == 2 ? 1 : 0));
+    fanin_plan_destroy(plan);
+    unload(l);
+
+    fanin_graph *g;
+    assert_ok_err(fanin_graph_load("tensor:l.weight_ih_l0=16x6,l.weight_hh_l0=16x4,"
+                                   "l.bias_ih_l0=16,l.bias_hh_l0=16,g.weight_hh_l0=12x4,"
+                                   "g.bias_ih_l0=12",
+                                   &g, &err),
+                  err);
+    assert_ok_err(fanin_plan_create(g, &o, &plan, &err), err);
+    static const char *const names[] = {"l.bias_ih_l0", "l.bias_hh_l0", "g.bias_ih_l0"};
+    for (int k = 0; k < 3; k++) {
+        size_t n = k < 2 ? 16 : 12;
+        int row = fanin_plan_find(plan, names[k]);
+        assert_ok_err(fanin_plan_fill(plan, row, 0, n, FANIN_F32, bias, &err), err);
+        for (size_t i = 0; i < n; i++) assert_true(bias[i] == (k == 0 && i / 4 == 1 ? 1 : 0));
+    }
+    fanin_plan_destroy(plan);
+    fanin_graph_destroy(g);
+}
+
 static int project(maker *m, const char *name, int x, int64_t in, int64_t out) {
     int w = weight(m, name, 2, DIMS(in, out));
     return node(m, "MatMul", IDS(x, w), 2, NULL, 0, 1);

@@ -22,6 +22,9 @@
 #define LLVMFuzzerTestOneInput fuzz_scheme
 #include "../../fuzz/fuzz_scheme.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_rule
+#include "../../fuzz/fuzz_rule.c"
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_formula
 #include "../../fuzz/fuzz_formula.c"
 
@@ -65,3 +68,4 @@ TEST(safetensors) { replay("safetensors", fuzz_safetensors); }
 TEST(npy) { replay("npy", fuzz_npy); }
 TEST(scheme) { replay("scheme", fuzz_scheme); }
 TEST(formula) { replay("formula", fuzz_formula); }
+TEST(rule) { replay("rule", fuzz_rule); }

@@ -108,6 +108,37 @@ TEST(own_values_are_frozen) {
     }
 }
 
+/* The page's narrow cuts, which were made again from the page alone: mirrored, short, scaled, open. */
+TEST(narrow_cuts_are_those_of_the_page) {
+    static const struct {
+        fanin_law law;
+        float want[4];
+        double wide[2];
+    } cases[] = {
+        {{FANIN_LAW_TRUNC_NORMAL, 0, 1, -6, -5},
+         {-0x1.5191b8p+2f, -0x1.47d99ap+2f, -0x1.48de68p+2f, -0x1.500d0ap+2f},
+         {-5.274518952741765, -5.122656176135895}},
+        {{FANIN_LAW_TRUNC_NORMAL, 0, 1, -0.0005, 0.001},
+         {-0x1.4691a6p-13f, 0x1.2ba604p-12f, 0x1.d0c824p-13f, -0x1.c33164p-14f},
+         {-0.00015572019792047838, 0.0002857670677053047}},
+        {{FANIN_LAW_TRUNC_NORMAL, 1, 2, 9, 9.01},
+         {0x1.2012a8p+3f, 0x1.202ab6p+3f, 0x1.202734p+3f, 0x1.201546p+3f},
+         {9.00227756962127, 9.005213481140704}},
+        {{FANIN_LAW_TRUNC_NORMAL, 0, 1, 8, INFINITY},
+         {0x1.01068p+3f, 0x1.02e85cp+3f, 0x1.029282p+3f, 0x1.01313ep+3f},
+         {8.032043293261673, 8.090864237037714}},
+    };
+    fanin_stream s = fanin_stream_init(0, "layers.0.weight");
+    for (size_t i = 0; i < FANIN_COUNT(cases); i++) {
+        float got[4];
+        double wide[2];
+        assert_ok(fanin_random_fill(&s, 0, &cases[i].law, 0, 4, FANIN_F32, got));
+        assert_ok(fanin_random_fill(&s, 0, &cases[i].law, 0, 2, FANIN_F64, wide));
+        assert_memory_equal(got, cases[i].want, sizeof got);
+        assert_memory_equal(wide, cases[i].wide, sizeof wide);
+    }
+}
+
 TEST(names_and_seeds_matter) {
     fanin_stream a = fanin_stream_init(0, "a"), b = fanin_stream_init(0, "b"),
                  c = fanin_stream_init(1, "a"), d = fanin_stream_init(0, "");

@@ -53,6 +53,41 @@ TEST(formulas_compute) {
     assert_int_equal(fanin__formula(deep, v, &value, NULL), FANIN_ARG);
 }
 
+/* Closed forms: E relu^2 = 1/2, E |z|^2 = 1, E z^4 = 3, E relu(z)^4 = 3/2; erf: (2/pi) asin(2/3). */
+TEST(exact_gains_are_worked_out) {
+    static const struct {
+        const char *rule, *follows;
+        double gain;
+    } good[] = {
+        {"he_normal:nonlinearity=exact:relu", NULL, 1.4142135623730951},
+        {"he_normal:nonlinearity=exact", "relu", 1.4142135623730951},
+        {"he_uniform:nonlinearity=exact:x*x", NULL, 0.57735026918962576},
+        {"lecun_normal:mode=fan_out,nonlinearity=exact:max(x,0)^2", NULL, 0.81649658092772603},
+        {"orthogonal:nonlinearity=exact:erf", "relu", 1.4671669504891385}};
+    fanin_tensor_info info = {.tensor = fanin_tensor_torch("w", 2, (int64_t[]){30, 50})};
+    const fanin_tensors all = {.layers = 1, .blocks = 1};
+    for (size_t i = 0; i < FANIN_COUNT(good); i++) {
+        char text[640];
+        fanin_rule rule;
+        fanin_err err = {0};
+        info.tensor.nonlinearity = good[i].follows;
+        assert_ok_err(fanin__rule_resolve(good[i].rule, &info, &all, text, sizeof text, &err), err);
+        assert_ok_err(fanin_rule_parse(text, &rule, &err), err);
+        assert_near(rule.gain, good[i].gain, 0, 1e-12);
+    }
+    static const char *const bad[] = {
+        "he_normal:nonlinearity=exact",
+        "he_normal:nonlinearity=exact:", "he_normal:nonlinearity=exact:no_such"};
+    info.tensor.nonlinearity = NULL;
+    for (size_t i = 0; i < FANIN_COUNT(bad); i++) {
+        char text[640];
+        fanin_err err = {0};
+        assert_int_not_equal(fanin__rule_resolve(bad[i], &info, &all, text, sizeof text, &err),
+                             FANIN_OK);
+        assert_true(err.message[0]);
+    }
+}
+
 /* ---- YAML -------------------------------------------------------------------------------------- */
 
 static fanin_status parse(const char *text, fanin_err *err) {

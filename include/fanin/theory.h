@@ -93,8 +93,10 @@ typedef enum fanin_norm {
  *   plain      q' = sigma_w2/keep E f^2 + sigma_b2, a fresh mask for every input
  *   residual   s' = s + a (W f(s) + b): q' = q + a^2 (sigma_w2/keep E f^2 + sigma_b2)
  *   layer      every pre-activation vector is scaled to q = 1
- *   batch      every unit is standardised over a large batch (Yang et al. 2019); not with
- *              dropout or residual branches: FANIN_UNSUPPORTED */
+ *   batch      every unit is standardised over a large batch (Yang et al. 2019), dropout masks included;
+ *              c is then the correlation of deviations from the batch mean
+ *   both with residual: the norm at the head of the branch, s' = s + a (W f(norm s) + b), whose q grows
+ *              in proportion to depth: chi1 = 1 in the limit (De, Smith 2020; Xiong et al. 2020) */
 typedef struct fanin_meanfield_settings {
     double sigma_w2, sigma_b2; /* >= 0 */
     double keep;               /* probability that a unit survives dropout; 0 counts as 1 */

@@ -41,31 +41,11 @@ static fanin_status prepare(net *n, const fanin_activation *act,
                              "branch weight %g, first variance %g: finite, the "
                              "variance from 0 on",
                              set->residual, set->q_start);
-    if (set->norm == FANIN_NORM_BATCH && (keep < 1 || set->residual != 0))
-        return fanin_err_set(
-            err, FANIN_UNSUPPORTED,
-            "batch norm with dropout or residual branches has no closed form here");
-    if (set->norm == FANIN_NORM_LAYER && set->residual != 0)
-        return fanin_err_set(err, FANIN_UNSUPPORTED,
-                             "layer norm with residual branches has no closed form here");
     n->w2 = set->sigma_w2 / keep;
     n->cross_w2 = set->sigma_w2;
     n->b2 = set->sigma_b2;
     n->residual2 = set->residual * set->residual;
     n->q_start = set->q_start == 0 ? 1 : set->q_start;
-    return FANIN_OK;
-}
-
-/* Layer norm: q is 1 whatever the sigmas; only their ratio stays. */
-static fanin_status fold_layer_norm(net *n) {
-    fanin_expectations m;
-    FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
-    double scale = n->w2 * m.second + n->b2;
-    if (!(scale > 0))
-        return fanin_err_set(n->err, FANIN_DOMAIN, "layer norm of a zero signal (sigma_w2 = 0)");
-    n->w2 /= scale;
-    n->b2 /= scale;
-    n->cross_w2 /= scale;
     return FANIN_OK;
 }
 
@@ -319,22 +299,37 @@ void fanin__meanfield_finish(fanin_meanfield *out, double curve_second, double w
         out->phase = out->chi1 < 1 ? FANIN_PHASE_ORDERED : FANIN_PHASE_CHAOTIC;
 }
 
+/* Skip connections around normalised branches, s' = s + a (W f(norm s) + b): q grows by the same amount
+ * each layer, so a branch counts for 1/l of layer l. Correlations go to the branch's own fixed point
+ * and gradients grow as powers of depth, not exponentially (De, Smith 2020; Xiong et al. 2020). */
+static void skip_norm(fanin_meanfield *out) {
+    out->q = INFINITY;
+    out->q_count = 0;
+    for (int i = 0; i < out->c_count; i++) out->c_points[i].slope = 1;
+    out->chi1 = out->chi_q = out->chi_c = 1;
+    fanin__meanfield_finish(out, NAN, 1);
+}
+
 /* Yang, Pennington, Rao, Sohl-Dickstein, Schoenholz 2019, large batches: standardised units have
- * q = 1 and correlation 0, and squared gradients grow by E f'^2 / Var f (relu: pi/(pi - 1)). */
+ * q = 1 and correlation 0, and squared gradients grow by E f'^2 / Var f (relu: pi/(pi - 1)). With
+ * dropout the mask is one more part of what is standardised: E f^2/keep in place of E f^2. */
 static fanin_status batch_norm(net *n, fanin_meanfield *out) {
     fanin_expectations m;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
-    double spread = m.second - m.mean * m.mean;
-    if (!(spread > 1e-14 * m.second))
+    double spread = n->w2 * m.second - n->cross_w2 * m.mean * m.mean;
+    if (n->w2 == 0) /* the scale of the weights does not matter, but they have one */
+        return fanin_err_set(n->err, FANIN_DOMAIN, "batch norm of a zero signal (sigma_w2 = 0)");
+    if (!(spread > 1e-14 * n->w2 * m.second))
         return fanin_err_set(n->err, FANIN_DOMAIN, "batch norm of a constant activation");
     out->q = 1;
     out->c = 0;
-    out->chi1 = m.slope_second / spread;
+    out->chi1 = n->w2 * m.slope_second / spread;
     out->chi_q = 0;
-    out->chi_c = m.slope_mean * m.slope_mean / spread;
+    out->chi_c = n->cross_w2 * m.slope_mean * m.slope_mean / spread;
     add_q(out, 1, 0);
     out->c_points[out->c_count++] = (fanin_fixed_point){0, out->chi_c};
-    fanin__meanfield_finish(out, m.curve_second, 1 / spread);
+    fanin__meanfield_finish(out, m.curve_second, n->w2 / spread);
+    if (n->residual2 > 0) skip_norm(out);
     return FANIN_OK;
 }
 
@@ -408,34 +403,56 @@ static fanin_status at_fixed_point(net *n, fanin_meanfield *out) {
     return FANIN_OK;
 }
 
+/* Layer norm: q is 1 whatever the sigmas; only their ratio stays. */
+static fanin_status layer_norm(net *n, fanin_meanfield *out) {
+    bool skip = n->residual2 > 0;
+    fanin_expectations m;
+    FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
+    double scale = n->w2 * m.second + n->b2;
+    if (!(scale > 0))
+        return fanin_err_set(n->err, FANIN_DOMAIN, "layer norm of a zero signal (sigma_w2 = 0)");
+    n->w2 /= scale;
+    n->b2 /= scale;
+    n->cross_w2 /= scale;
+    n->residual2 = 0;
+    out->q = 1;
+    FANIN_TRY(at_fixed_point(n, out));
+    add_q(out, 1, 0);
+    out->chi_q = 0; /* the norm restores q at once */
+    out->xi_q = 0;
+    if (skip) skip_norm(out);
+    return FANIN_OK;
+}
+
 fanin_status fanin_meanfield_solve(const fanin_activation *act, const fanin_meanfield_settings *set,
                                    fanin_meanfield *out, fanin_err *err) {
     net n;
     *out = (fanin_meanfield){0};
     FANIN_TRY(prepare(&n, act, set, err));
     if (set->norm == FANIN_NORM_BATCH) return batch_norm(&n, out);
-    if (set->norm == FANIN_NORM_LAYER) {
-        FANIN_TRY(fold_layer_norm(&n));
-        out->q = 1;
-        FANIN_TRY(at_fixed_point(&n, out));
-        add_q(out, 1, 0);
-        out->chi_q = 0; /* the norm restores q at once */
-        out->xi_q = 0;
-        return FANIN_OK;
-    }
+    if (set->norm == FANIN_NORM_LAYER) return layer_norm(&n, out);
     FANIN_TRY(find_q(&n, out));
     return at_fixed_point(&n, out);
 }
 
 /* ---- layer by layer -------------------------------------------------------------------- */
 
-static fanin_status batch_step(net *n, double c, double *q1, double *c1) {
+/* The branch behind a norm: variances at q = 1; batch norm also takes the mean away, with it the bias
+ * and what all inputs share. */
+static fanin_status norm_step(net *n, fanin_norm norm, double q, double c, double *q1, double *c1) {
     fanin_expectations m;
-    double dual;
+    double dual, own, cross;
     FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1, &m, n->err));
     FANIN_TRY(fanin_gaussian_dual(n->act, 0, 1, 1, c, &dual, NULL, n->err));
-    if (q1) *q1 = 1;
-    if (c1) *c1 = (dual - m.mean * m.mean) / (m.second - m.mean * m.mean);
+    double shared = norm == FANIN_NORM_BATCH ? -n->cross_w2 * m.mean * m.mean : n->b2;
+    own = n->w2 * m.second + shared;
+    cross = n->cross_w2 * dual + shared;
+    if (n->residual2 > 0) {
+        own = q + n->residual2 * own;
+        cross = q * c + n->residual2 * cross;
+    }
+    if (q1) *q1 = n->residual2 > 0 ? own : 1;
+    if (c1) *c1 = own > 0 ? cross / own : NAN;
     return FANIN_OK;
 }
 
@@ -444,7 +461,7 @@ static fanin_status step(net *n, fanin_norm norm, double q, double c, double *q1
     double next;
     if (!(q > 0) || q > 1e30 || !(fabs(c) <= 1))
         return fanin_err_set(n->err, FANIN_ARG, "q = %g (above 0), c = %g (-1 to 1)", q, c);
-    if (norm == FANIN_NORM_BATCH) return batch_step(n, c, q1, c1);
+    if (norm != FANIN_NORM_NONE) return norm_step(n, norm, q, c, q1, c1);
     FANIN_TRY(variance(n, q, &next, &m));
     if (c1) {
         if (next > 0)
@@ -452,7 +469,7 @@ static fanin_status step(net *n, fanin_norm norm, double q, double c, double *q1
         else
             *c1 = NAN;
     }
-    if (q1) *q1 = norm == FANIN_NORM_LAYER ? 1 : next;
+    if (q1) *q1 = next;
     return FANIN_OK;
 }
 

@@ -207,11 +207,51 @@ TEST(norms_and_skips) {
     assert_near(m.c, 1, 0, 0);
     m = solve("tanh", (fanin_meanfield_settings){.sigma_w2 = 2, .residual = 1});
     assert_true(isinf(m.q) && m.chi1 < 1.01);
-    fanin_activation *act = parse("relu");
-    fanin_err err = {0};
-    fanin_meanfield_settings bad = {.sigma_w2 = 1, .norm = FANIN_NORM_BATCH, .keep = 0.5};
-    assert_int_equal(fanin_meanfield_solve(act, &bad, &m, &err), FANIN_UNSUPPORTED);
-    fanin_activation_destroy(act);
+}
+
+/* Norm and dropout or skips at once. De and Smith 2020: behind batch norm a branch adds the same variance
+ * at every layer, so q_l = 1 + l for He's gain over relu's spread; Xiong et al. 2020: behind layer
+ * norm, with He's gain, (1 + l) too. */
+TEST(norms_with_dropout_and_skips) {
+    const double pi = 3.14159265358979323846;
+    double q[11], c[11];
+    fanin_activation *relu = parse("relu");
+    fanin_meanfield m = solve(
+        "relu", (fanin_meanfield_settings){.sigma_w2 = 1, .norm = FANIN_NORM_BATCH, .keep = 0.5});
+    /* E f^2/keep - (E f)^2 = 1 - 1/(2 pi); E f'^2/keep = 1 */
+    assert_near(m.chi1, 1 / (1 - 1 / (2 * pi)), 1e-12, 0);
+    assert_near(m.chi_c, 0.25 / (1 - 1 / (2 * pi)), 1e-12, 0);
+    fanin_meanfield_settings pre = {.sigma_w2 = 2, .residual = 1, .norm = FANIN_NORM_LAYER};
+    assert_ok(fanin_meanfield_trajectory(relu, &pre, 1, 0, 10, q, c, NULL));
+    for (int l = 0; l <= 10; l++) assert_near(q[l], 1 + l, 1e-12, 0);
+    assert_near(c[1], 0.5 / pi, 1e-12, 0); /* (0 + 1/pi)/2 */
+    m = solve("relu", pre);
+    assert_true(isinf(m.q) && isinf(m.xi_c) && m.chi1 == 1 && m.c == 1);
+    assert_int_equal(m.phase, FANIN_PHASE_CRITICAL);
+    pre = (fanin_meanfield_settings){
+        .sigma_w2 = 2 / (1 - 1 / pi), .sigma_b2 = 7, .residual = 1, .norm = FANIN_NORM_BATCH};
+    assert_ok(fanin_meanfield_trajectory(relu, &pre, 1, 0, 10, q, c, NULL));
+    for (int l = 0; l <= 10; l++) assert_near(q[l], 1 + l, 1e-12, 0);
+    m = solve("relu", pre);
+    assert_true(isinf(m.q) && m.chi1 == 1 && m.c == 0);
+    /* far down the correlation nears the fixed point of the branch, as the
+     * power slope - 1 of depth */
+    enum { DEEP = 3000 };
+    static double qd[DEEP + 1], cd[DEEP + 1];
+    fanin_activation *sine = parse("sin:2");
+    pre = (fanin_meanfield_settings){
+        .sigma_w2 = 3, .sigma_b2 = 0.3, .residual = 1, .norm = FANIN_NORM_LAYER};
+    m = solve("sin:2", pre);
+    assert_ok(fanin_meanfield_trajectory(sine, &pre, 1, 0.9, DEEP, qd, cd, NULL));
+    assert_true(m.c > 0.05 && m.c < 0.95);
+    fanin_meanfield plain =
+        solve("sin:2",
+              (fanin_meanfield_settings){.sigma_w2 = 3, .sigma_b2 = 0.3, .norm = FANIN_NORM_LAYER});
+    assert_near(m.c, plain.c, 0, 0);
+    double power = log((cd[DEEP / 2] - m.c) / (cd[DEEP] - m.c)) / log(2);
+    assert_near(power, 1 - plain.chi_c, 0, 0.05);
+    fanin_activation_destroy(sine);
+    fanin_activation_destroy(relu);
 }
 
 TEST(unphysical_input_is_refused) {

@@ -118,35 +118,71 @@ TEST(allocation_faults) {
     fanin_activation_destroy(tanh_);
 }
 
+/* The table of every instruction set that runs here; the plain one first. */
+static int slopes_sets(const fanin__slopes_kernels *out[3]) {
+    int n = 0;
+    out[n++] = fanin__slopes_ref();
+#if defined(__x86_64__)
+    if (fanin_cpu_level() >= FANIN_CPU_AVX2) out[n++] = fanin__slopes_avx2();
+    if (fanin_cpu_level() >= FANIN_CPU_AVX512) out[n++] = fanin__slopes_avx512();
+#endif
+    return n;
+}
+
 TEST(slopes_have_the_same_bits_on_every_set) {
     enum { N = 1003 };
     static double roots[N], k[3][N], t[3][N];
+    static float roots32[N], inverses[N], k32[3][N], t32[3][N];
+    const fanin__slopes_kernels *sets[3];
     const fanin__slopes s = {0.1273, 0.52, 1.9, 0.07, 1.9, 0.07};
+    int count = slopes_sets(sets);
+    for (int v = 0; v < count; v++) {
+        for (int j = 0; j < N; j++) {
+            roots[j] = j % 97 ? 0.3 + 0.01 * (j % 89) : 0;
+            k[v][j] = roots[j] * 1.1 * (-1.02 + 2.04 * j / N);
+            t[v][j] = 0.3 * j;
+            roots32[j] = (float)roots[j];
+            inverses[j] = roots[j] > 0 ? (float)(1 / roots[j]) : 0;
+            k32[v][j] = (float)k[v][j];
+            t32[v][j] = (float)t[v][j];
+        }
+        sets[v]->layer(&s, N, 1.1, roots, k[v], t[v]);
+        sets[v]->layer32(&s, N, 1.1, roots32, inverses, k32[v], t32[v]);
+        assert_memory_equal(k[0], k[v], sizeof k[0]);
+        assert_memory_equal(t[0], t[v], sizeof t[0]);
+        assert_memory_equal(k32[0], k32[v], sizeof k32[0]);
+        assert_memory_equal(t32[0], t32[v], sizeof t32[0]);
+    }
     for (int j = 0; j < N; j++) {
-        roots[j] = j % 97 ? 0.3 + 0.01 * (j % 89) : 0;
-        k[0][j] = roots[j] * 1.1 * (-1.02 + 2.04 * j / N);
-        t[0][j] = 0.3 * j;
-    }
-    for (int v = 1; v < 3; v++) {
-        memcpy(k[v], k[0], sizeof k[0]);
-        memcpy(t[v], t[0], sizeof t[0]);
-    }
-    fanin__slopes_ref(&s, N, 1.1, roots, k[0], t[0]);
-#if defined(__x86_64__)
-    if (fanin_cpu_level() >= FANIN_CPU_AVX2) {
-        fanin__slopes_avx2(&s, N, 1.1, roots, k[1], t[1]);
-        assert_memory_equal(k[0], k[1], sizeof k[0]);
-        assert_memory_equal(t[0], t[1], sizeof t[0]);
-    }
-    if (fanin_cpu_level() >= FANIN_CPU_AVX512) {
-        fanin__slopes_avx512(&s, N, 1.1, roots, k[2], t[2]);
-        assert_memory_equal(k[0], k[2], sizeof k[0]);
-        assert_memory_equal(t[0], t[2], sizeof t[0]);
-    }
-#endif
-    for (int j = 0; j < N; j += 50) {
         double r = 1.1 * roots[j], c = r > 0 ? fmax(-1, fmin(1, -1.02 + 2.04 * j / N)) : 0;
-        double slope = s.mean - s.tilt * acos(c);
-        assert_near(k[0][j], s.w2 * r * (s.tilt * sqrt(1 - c * c) + c * slope) + s.b2, 1e-13, 0);
+        double slope = s.mean - s.tilt * acos(c), ff = r * (s.tilt * sqrt(1 - c * c) + c * slope);
+        assert_near(k[0][j], s.w2 * ff + s.b2, 1e-13, 0);
+        assert_near((double)k32[0][j], s.w2 * ff + s.b2, 1e-6, 0);
+        /* the angle loses half the digits where it is small */
+        double near = fmax(3e-7, 3e-7 / sqrt(fmax(1e-7, 1 - c * c)));
+        assert_near((double)t32[0][j], s.gain * ff + s.bias + s.w2 * 0.3 * j * slope,
+                    2e-6 + 0.3 * j * s.w2 * near, 0);
+    }
+}
+
+TEST(inner_products_have_the_same_bits_on_every_set) {
+    static double x[6][37];
+    const fanin__slopes_kernels *sets[3];
+    int count = slopes_sets(sets);
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < 37; k++) x[i][k] = sin(1.7 * i + 0.37 * k * k);
+    const double *a[2] = {x[0], x[1]}, *b[4] = {x[2], x[3], x[4], x[5]};
+    for (size_t d = 0; d <= 37; d++) {
+        double out[3][2][4];
+        for (int v = 0; v < count; v++) {
+            sets[v]->dots(a, b, d, out[v]);
+            assert_memory_equal(out[0], out[v], sizeof out[0]);
+        }
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < 4; j++) {
+                double sum = 0;
+                for (size_t k = 0; k < d; k++) sum += a[i][k] * b[j][k];
+                assert_near(out[0][i][j], sum, 1e-14, 1e-14);
+            }
     }
 }

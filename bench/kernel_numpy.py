@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The tangent kernel of 2000 MNIST-sized inputs, relu, depth 10: libfanin against straightforward NumPy.
 
-Both in one process, turn about, same inputs, same number of threads; medians of CPU-quiet wall times.
+Both in one process, turn about, same inputs, same number of threads; medians of wall times.
 The matrices are compared first. Peak memory is the rise of the resident set over one call, output
 included (n x n values).
 

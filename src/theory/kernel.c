@@ -102,13 +102,13 @@ static void inner_products(const plan *p, tile *t) {
         return;
     }
     for (size_t b = 0; b < cols; b += 4) /* four columns stay near for all rows */
-        for (size_t a = 0; a < rows; a += 2) {
-            const double *x[2], *y[4];
-            double out[2][4];
-            for (size_t k = 0; k < 2; k++) x[k] = p->x64 + (t->i0 + (a + k < rows ? a + k : a)) * d;
+        for (size_t a = 0; a < rows; a += 4) {
+            const double *x[4], *y[4];
+            double out[4][4];
+            for (size_t k = 0; k < 4; k++) x[k] = p->x64 + (t->i0 + (a + k < rows ? a + k : a)) * d;
             for (size_t k = 0; k < 4; k++) y[k] = p->y64 + (t->j0 + (b + k < cols ? b + k : b)) * d;
             p->kernels->dots(x, y, d, out);
-            for (size_t i = 0; i < 2 && a + i < rows; i++)
+            for (size_t i = 0; i < 4 && a + i < rows; i++)
                 for (size_t j = 0; j < 4 && b + j < cols; j++)
                     t->dots64[(a + i) * COLS + b + j] = out[i][j];
         }

@@ -14,8 +14,8 @@ typedef struct fanin__slopes {
     double gain, bias; /* what a layer adds to T: gain E f f + bias */
 } fanin__slopes;
 
-/* Inner products of rows a[0 ... 1] and b[0 ... 3] of d doubles, each in eight lanes. */
-typedef void (*fanin__dots_fn)(const double *a[2], const double *b[4], size_t d, double out[2][4]);
+/* Inner products of rows a[0 ... 3] and b[0 ... 3] of d doubles, each in eight lanes. */
+typedef void (*fanin__dots_fn)(const double *a[4], const double *b[4], size_t d, double out[4][4]);
 
 /* k[j], t[j]: kernel and tangent kernel of the pair (this row, j), advanced by one layer; root and
  * roots[j] are the square roots of their variances. */
@@ -108,35 +108,48 @@ static void slopes_layer32(const fanin__slopes *s, size_t n, double row,
     }
 }
 
-/* Eight lanes that the compiler lowers to what the file's instruction set has. */
-typedef double slopes_lanes __attribute__((vector_size(64), aligned(8), may_alias));
+/* Eight lanes in vectors of the file's instruction set, and blocks of as many sums as its registers hold;
+ * every sum by itself, so that neither changes a bit. */
+#ifdef __AVX512F__
+enum { SLOPES_BLOCK = 4, SLOPES_WIDE = 8 };
+#elif defined(__AVX2__)
+enum { SLOPES_BLOCK = 2, SLOPES_WIDE = 4 };
+#else
+enum { SLOPES_BLOCK = 2, SLOPES_WIDE = 2 };
+#endif
+enum { SLOPES_PARTS = 8 / SLOPES_WIDE };
+typedef double slopes_lanes __attribute__((vector_size(8 * SLOPES_WIDE), aligned(8), may_alias));
 
-static void slopes_dots(const double *a[2], const double *b[4], size_t d, double out[2][4]) {
-    slopes_lanes s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0},
-                 s13 = {0};
+static inline void slopes_block(const double *const *a, const double *const *b, size_t d,
+                                double (*out)[4]) {
+    slopes_lanes s[SLOPES_BLOCK][SLOPES_BLOCK][SLOPES_PARTS] = {{{{0}}}};
     size_t k = 0;
-    for (; k + 8 <= d; k += 8) {
-        slopes_lanes x = *(const slopes_lanes *)(a[0] + k), y = *(const slopes_lanes *)(a[1] + k);
-        slopes_lanes u = *(const slopes_lanes *)(b[0] + k), v = *(const slopes_lanes *)(b[1] + k);
-        s00 += x * u;
-        s10 += y * u;
-        s01 += x * v;
-        s11 += y * v;
-        u = *(const slopes_lanes *)(b[2] + k);
-        v = *(const slopes_lanes *)(b[3] + k);
-        s02 += x * u;
-        s12 += y * u;
-        s03 += x * v;
-        s13 += y * v;
-    }
-    const slopes_lanes *sums[2][4] = {{&s00, &s01, &s02, &s03}, {&s10, &s11, &s12, &s13}};
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 4; j++) {
-            slopes_lanes s = *sums[i][j];
-            double head = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])),
-                   rest = 0;
+    for (; k + 8 <= d; k += 8)
+        for (int p = 0; p < SLOPES_PARTS; p++) {
+            slopes_lanes x[SLOPES_BLOCK];
+            size_t at = k + (size_t)(p * SLOPES_WIDE);
+            for (int i = 0; i < SLOPES_BLOCK; i++) x[i] = *(const slopes_lanes *)(a[i] + at);
+            for (int j = 0; j < SLOPES_BLOCK; j++) {
+                slopes_lanes y = *(const slopes_lanes *)(b[j] + at);
+                for (int i = 0; i < SLOPES_BLOCK; i++) s[i][j][p] += x[i] * y;
+            }
+        }
+    for (int i = 0; i < SLOPES_BLOCK; i++)
+        for (int j = 0; j < SLOPES_BLOCK; j++) {
+            double v[8], rest = 0;
+            for (int m = 0; m < 8; m++) v[m] = s[i][j][m / SLOPES_WIDE][m % SLOPES_WIDE];
             for (size_t m = k; m < d; m++) rest += a[i][m] * b[j][m];
-            out[i][j] = head + rest;
+            out[i][j] = ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7])) + rest;
+        }
+}
+
+static void slopes_dots(const double *a[4], const double *b[4], size_t d, double out[4][4]) {
+    for (int i = 0; i < 4; i += SLOPES_BLOCK)
+        for (int j = 0; j < 4; j += SLOPES_BLOCK) {
+            double part[SLOPES_BLOCK][4];
+            slopes_block(a + i, b + j, d, part);
+            for (int m = 0; m < SLOPES_BLOCK; m++)
+                for (int n = 0; n < SLOPES_BLOCK; n++) out[i + m][j + n] = part[m][n];
         }
 }
 

@@ -166,19 +166,19 @@ TEST(slopes_have_the_same_bits_on_every_set) {
 }
 
 TEST(inner_products_have_the_same_bits_on_every_set) {
-    static double x[6][37];
+    static double x[8][37];
     const fanin__slopes_kernels *sets[3];
     int count = slopes_sets(sets);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 8; i++)
         for (int k = 0; k < 37; k++) x[i][k] = sin(1.7 * i + 0.37 * k * k);
-    const double *a[2] = {x[0], x[1]}, *b[4] = {x[2], x[3], x[4], x[5]};
+    const double *a[4] = {x[0], x[1], x[2], x[3]}, *b[4] = {x[4], x[5], x[6], x[7]};
     for (size_t d = 0; d <= 37; d++) {
-        double out[3][2][4];
+        double out[3][4][4];
         for (int v = 0; v < count; v++) {
             sets[v]->dots(a, b, d, out[v]);
             assert_memory_equal(out[0], out[v], sizeof out[0]);
         }
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 4; i++)
             for (int j = 0; j < 4; j++) {
                 double sum = 0;
                 for (size_t k = 0; k < d; k++) sum += a[i][k] * b[j][k];

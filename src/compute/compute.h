@@ -139,6 +139,18 @@ typedef struct fanin__kernels {
     void (*add_product_to_double)(size_t n, const float *a, const float *b, double *sum);
     double (*exp_sum)(size_t n, const float *x, float shift, float *out); /* out = exp(x - shift),
                                                          in place allowed; returns the sum */
+    /* Rows x columns, one constant a column. sum[c] += x - shift[c], square[c] += (x - shift[c])^2;
+     * sum[c] += g, product[c] += g (x - shift[c]); out = (x - mean[c]) factor[c] + shift[c], negative
+     * results 0 with `relu`; out = g factor[c] + ((x - mean[c]) slope[c] + shift[c]). out may be x or g. */
+    void (*column_moments)(size_t rows, size_t cols, const float *x, const float *shift,
+                           double *sum, double *square);
+    void (*column_products)(size_t rows, size_t cols, const float *x, const float *g,
+                            const float *shift, double *sum, double *product);
+    void (*column_affine)(size_t rows, size_t cols, const float *x, const float *mean,
+                          const float *factor, const float *shift, bool relu, float *out);
+    void (*column_blend)(size_t rows, size_t cols, const float *g, const float *factor,
+                         const float *x, const float *mean, const float *slope, const float *shift,
+                         float *out);
     void (*transpose)(size_t rows, size_t cols, const float *in, size_t in_row, float *out,
                       size_t out_row); /* out[c*out_row + r] = in[r*in_row + c] */
     void (*update[FANIN__UPDATE_COUNT])(size_t n, const fanin__update_scalars *s, const float *g,
@@ -196,6 +208,24 @@ void fanin__sum_channels(size_t n, size_t channels, size_t spatial, const float 
 /* Mean and variance (divided by the count) per channel of x[n][c][s]; var may be NULL. */
 void fanin__moments_channels(size_t n, size_t channels, size_t spatial, const float *x, float *mean,
                              float *var);
+
+/* ---- rows x columns with constants a column: images whose channels are innermost ---- */
+
+/* doubles that the next two want as `work` */
+size_t fanin__column_work(size_t rows, size_t cols);
+/* Mean and variance (divided by the rows) of each column in one pass around the first row. */
+void fanin__column_moments(size_t rows, size_t cols, const float *x, double *work, float *mean,
+                           float *var);
+/* sum[c] = sum of g, product[c] = sum of g (x - shift[c]); both point into `work`. */
+void fanin__column_products(size_t rows, size_t cols, const float *x, const float *g,
+                            const float *shift, double *work, double **sum, double **product);
+/* out = (x - mean[c]) factor[c] + shift[c], then max(0, .) if asked. In place. */
+void fanin__column_affine(size_t rows, size_t cols, const float *x, const float *mean,
+                          const float *factor, const float *shift, bool relu, float *out);
+/* out = g factor[c] + (x - mean[c]) slope[c] + shift[c]. In place of g or x. */
+void fanin__column_blend(size_t rows, size_t cols, const float *g, const float *factor,
+                         const float *x, const float *mean, const float *slope, const float *shift,
+                         float *out);
 
 /* ---- rows ---- */
 

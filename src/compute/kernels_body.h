@@ -416,6 +416,109 @@ static void update_adagrad(size_t n, const fanin__update_scalars *s, const float
     }
 }
 
+/* ---- rows x columns, a vector of constants a column -------------------------------------- */
+
+/* Sixteen columns at a time, their sums in registers; the rest one by one. */
+typedef float strip __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t signs __attribute__((vector_size(64), aligned(4), may_alias));
+typedef double wide __attribute__((vector_size(128), aligned(8), may_alias));
+
+#define STRIP(p)     (*(const strip *)(p))
+#define WIDEN(s)     __builtin_convertvector(s, wide)
+#define STRIPS(c, n) for (; c + LANES <= n; c += LANES)
+
+static void column_moments(size_t rows, size_t cols, const float *x, const float *shift,
+                           double *RESTRICT sum, double *RESTRICT square) {
+    size_t c = 0;
+    STRIPS(c, cols) {
+        const strip m = STRIP(shift + c);
+        wide s = *(wide *)(sum + c), q = *(wide *)(square + c);
+        for (size_t r = 0; r < rows; r++) {
+            wide d = WIDEN(STRIP(x + r * cols + c) - m);
+            s += d;
+            q += d * d;
+        }
+        *(wide *)(sum + c) = s;
+        *(wide *)(square + c) = q;
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = c; i < cols; i++) {
+            double d = (double)(x[r * cols + i] - shift[i]);
+            sum[i] += d;
+            square[i] += d * d;
+        }
+}
+
+static void column_products(size_t rows, size_t cols, const float *x, const float *g,
+                            const float *shift, double *RESTRICT sum, double *RESTRICT product) {
+    size_t c = 0;
+    STRIPS(c, cols) {
+        const strip m = STRIP(shift + c);
+        wide s = *(wide *)(sum + c), q = *(wide *)(product + c);
+        for (size_t r = 0; r < rows; r++) {
+            wide d = WIDEN(STRIP(g + r * cols + c));
+            s += d;
+            q += d * WIDEN(STRIP(x + r * cols + c) - m);
+        }
+        *(wide *)(sum + c) = s;
+        *(wide *)(product + c) = q;
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = c; i < cols; i++) {
+            sum[i] += (double)g[r * cols + i];
+            product[i] += (double)g[r * cols + i] * (double)(x[r * cols + i] - shift[i]);
+        }
+}
+
+/* A block of rows stays in the nearest cache while its strips are walked. */
+enum { BLOCK_FLOATS = 4096 };
+
+static inline size_t block_rows(size_t cols) {
+    return cols < BLOCK_FLOATS ? BLOCK_FLOATS / cols : 1;
+}
+
+static void column_affine(size_t rows, size_t cols, const float *x, const float *mean,
+                          const float *factor, const float *shift, bool relu, float *out) {
+    size_t block = block_rows(cols);
+    const signs only = (signs){0} - (int32_t)relu; /* all ones: negative results become 0 */
+    for (size_t r0 = 0; r0 < rows; r0 += block) {
+        size_t r1 = rows - r0 < block ? rows : r0 + block, c = 0;
+        STRIPS(c, cols) {
+            const strip m = STRIP(mean + c), f = STRIP(factor + c), s = STRIP(shift + c),
+                        zero = {0};
+            for (size_t r = r0; r < r1; r++) {
+                strip y = (STRIP(x + r * cols + c) - m) * f + s;
+                *(strip *)(out + r * cols + c) = (strip)((signs)y & ~((y < zero) & only));
+            }
+        }
+        for (size_t r = r0; r < r1; r++)
+            for (size_t i = c; i < cols; i++) {
+                float y = (x[r * cols + i] - mean[i]) * factor[i] + shift[i];
+                out[r * cols + i] = relu && y < 0 ? 0 : y;
+            }
+    }
+}
+
+static void column_blend(size_t rows, size_t cols, const float *g, const float *factor,
+                         const float *x, const float *mean, const float *slope, const float *shift,
+                         float *out) {
+    size_t block = block_rows(cols);
+    for (size_t r0 = 0; r0 < rows; r0 += block) {
+        size_t r1 = rows - r0 < block ? rows : r0 + block, c = 0;
+        STRIPS(c, cols) {
+            const strip f = STRIP(factor + c), k = STRIP(slope + c);
+            const strip m = STRIP(mean + c), s = STRIP(shift + c);
+            for (size_t r = r0; r < r1; r++)
+                *(strip *)(out + r * cols + c) =
+                    STRIP(g + r * cols + c) * f + ((STRIP(x + r * cols + c) - m) * k + s);
+        }
+        for (size_t r = r0; r < r1; r++)
+            for (size_t i = c; i < cols; i++)
+                out[r * cols + i] = g[r * cols + i] * factor[i] +
+                                    ((x[r * cols + i] - mean[i]) * slope[i] + shift[i]);
+    }
+}
+
 /* ---- the table ------------------------------------------------------------------------- */
 
 static const fanin__kernels table = {
@@ -433,6 +536,10 @@ static const fanin__kernels table = {
     .add_to_double = add_to_double,
     .add_product_to_double = add_product_to_double,
     .exp_sum = exp_sum,
+    .column_moments = column_moments,
+    .column_products = column_products,
+    .column_affine = column_affine,
+    .column_blend = column_blend,
     .transpose = transpose,
 #define UPDATE_ROW(id, name, states) [FANIN__UPDATE_##id] = update_##name,
     .update = {FANIN__UPDATE_MAP(UPDATE_ROW)},

@@ -14,6 +14,7 @@ fanin_status fanin__fast_plan(fanin__steps *plan, int step, size_t *scratch, fan
 /* Everything else: loops over compute's kernels (fast_loops.c, fast_rows.c); NULL: none. */
 fanin__fast_fn fanin__fast_loop(const fanin__step *step);
 fanin__fast_fn fanin__fast_rows(const fanin__step *step);
+size_t fanin__fast_rows_scratch(const fanin__step *step); /* bytes that fast_rows wants */
 
 /* The step does nothing: another one did its work. */
 fanin_status fanin__fast_nothing(fanin__step *step, void *scratch, fanin_err *err);

@@ -166,6 +166,10 @@ static fanin_status run_sum(fanin__step *s, void *scratch, fanin_err *err) {
         fanin__sum_rows(f.length[0], f.length[1], x, false, o);
     else if (f.count == 2)
         fanin__sum_columns(f.length[0], f.length[1], x, false, o);
+    else if (!f.first_reduced)
+        for (size_t i = 0; i < f.length[0]; i++)
+            fanin__sum_rows(f.length[1], f.length[2], x + i * f.length[1] * f.length[2], false,
+                            o + i * f.length[2]);
     else
         fanin__sum_channels(f.length[0], f.length[1], f.length[2], x, false, o);
     return FANIN_OK;
@@ -174,7 +178,7 @@ static fanin_status run_sum(fanin__step *s, void *scratch, fanin_err *err) {
 static bool sum_fits(const fanin__step *s) {
     folded f = fold_axes(s);
     return s->node->attr.kind == FANIN__SUM && fanin__tensor_is_packed(&s->in[0]) &&
-           (f.count == 2 || (f.count == 1 && f.first_reduced) || (f.count == 3 && f.first_reduced));
+           (f.count == 2 || f.count == 3 || (f.count == 1 && f.first_reduced));
 }
 
 fanin__fast_fn fanin__fast_loop(const fanin__step *s) {

@@ -96,7 +96,7 @@ static tail find_tail(fanin__steps *plan, int step, int channel_axis) {
         const fanin__step *s = &plan->steps[next];
         for (int k = 0; k < 2; k++) {
             int storage = plan->slots[s->in_slots[k]].storage, other = s->in_slots[1 - k];
-            int axis = channel_axis < 0 ? s->out.rank - 1 : channel_axis;
+            int axis = channel_axis < 0 || s->turned ? s->out.rank - 1 : channel_axis;
             const fanin__node *mine = plan->steps[step].node;
             bool same_rows = channel_axis >= 0 ? s->out.rank == mine->rank
                                                : s->out.dims[axis] == mine->dims[mine->rank - 1];
@@ -189,6 +189,11 @@ static fanin__window window_of(const fanin__op_window *w, const int64_t *in, con
     return v;
 }
 
+static fanin__layout layout_of(const fanin__tensor *x, const fanin__tensor *y) {
+    return fanin__tensor_only_last(x) || fanin__tensor_only_last(y) ? FANIN__LAYOUT_NXC
+                                                                    : FANIN__LAYOUT_NCX;
+}
+
 static fanin_status plan_conv(fanin__steps *plan, int step, size_t *scratch, fanin_err *err) {
     fanin__step *s = &plan->steps[step];
     const fanin__op_window *w = &s->node->attr.window;
@@ -206,6 +211,7 @@ static fanin_status plan_conv(fanin__steps *plan, int step, size_t *scratch, fan
         k = &s->out;
         y = &s->in[1];
     }
+    d.layout = layout_of(x, y);
     d.n = x->dims[0];
     d.c_in = x->dims[1];
     d.c_out = k->dims[0];
@@ -238,6 +244,7 @@ static bool pool_desc(const fanin__step *s, const fanin__tensor *x, const fanin_
     d->c = 1;
     for (int i = 1; i < lead; i++) d->c *= x->dims[i];
     d->window = window_of(w, x->dims + lead, y->dims + lead);
+    d->layout = layout_of(x, y);
     return true;
 }
 
@@ -279,10 +286,8 @@ static fanin_status plan_maxpool(fanin__steps *plan, int step, size_t *scratch, 
 
 fanin_status fanin__fast_plan(fanin__steps *plan, int step, size_t *scratch, fanin_err *err) {
     const fanin__node *n = plan->steps[step].node;
-    if (n->op == FANIN__NORM_APPLY) { /* factor and shift of each channel */
-        size_t need = 2 * (size_t)n->dims[1] * sizeof(float);
-        if (need > *scratch) *scratch = need;
-    }
+    size_t need = fanin__fast_rows_scratch(&plan->steps[step]);
+    if (need > *scratch) *scratch = need;
     switch (n->op) {
     case FANIN__MATMUL: return plan_matmul(plan, step, scratch, err);
     case FANIN__CONV:

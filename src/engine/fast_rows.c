@@ -91,13 +91,32 @@ static channels channels_of(const fanin__tensor *x) {
     return c;
 }
 
+/* N * S rows of C channels? */
+static bool by_columns(const fanin__tensor *x) { return fanin__tensor_only_last(x); }
+
+size_t fanin__fast_rows_scratch(const fanin__step *s) {
+    channels k;
+    switch (s->node->op) {
+    case FANIN__NORM_STATS:
+    case FANIN__NORM_SUMS:
+        k = channels_of(&s->in[0]);
+        return by_columns(&s->in[0]) ? fanin__column_work(k.N * k.S, k.C) * sizeof(double) : 0;
+    case FANIN__NORM_APPLY: /* factor and shift of each channel */
+    case FANIN__NORM_GRAD: return 3 * (size_t)s->node->dims[1] * sizeof(float);
+    default: return 0;
+    }
+}
+
 static size_t channel_grain(const channels *k) { return ROW_WORK / (k->N * k->S + 1) + 1; }
 
 static fanin_status run_stats(fanin__step *s, void *scratch, fanin_err *err) {
-    UNUSED;
+    (void)err;
     channels k = channels_of(&s->in[0]);
     float *mean = s->out.data, *rstd = mean + k.C, *var = rstd + k.C;
-    fanin__moments_channels(k.N, k.C, k.S, s->in[0].data, mean, var);
+    if (by_columns(&s->in[0]))
+        fanin__column_moments(k.N * k.S, k.C, s->in[0].data, scratch, mean, var);
+    else
+        fanin__moments_channels(k.N, k.C, k.S, s->in[0].data, mean, var);
     for (size_t c = 0; c < k.C; c++)
         rstd[c] = (float)(1 / sqrt((double)var[c] + s->node->attr.p[0]));
     return FANIN_OK;
@@ -109,10 +128,13 @@ static fanin_status run_apply(fanin__step *s, void *scratch, fanin_err *err) {
     channels k = channels_of(&s->out);
     const float *stats = s->in[1].data, *scale = s->in[2].data, *bias = s->in[3].data;
     float *factor = scratch, *shift = factor + k.C;
-    for (size_t c = 0; c < k.C; c++) {
-        factor[c] = stats[k.C + c] * scale[c];
-        shift[c] = bias[c] - stats[c] * factor[c];
+    for (size_t c = 0; c < k.C; c++) factor[c] = stats[k.C + c] * scale[c];
+    if (by_columns(&s->out)) {
+        fanin__column_affine(k.N * k.S, k.C, s->in[0].data, stats, factor, bias, false,
+                             s->out.data);
+        return FANIN_OK;
     }
+    for (size_t c = 0; c < k.C; c++) shift[c] = bias[c] - stats[c] * factor[c];
     fanin__affine_channels(k.N, k.C, k.S, s->in[0].data, factor, shift, s->out.data);
     return FANIN_OK;
 }
@@ -138,23 +160,41 @@ static void sums_channels(void *arg, size_t begin, size_t end) {
 }
 
 static fanin_status run_sums(fanin__step *s, void *scratch, fanin_err *err) {
-    UNUSED;
+    (void)err;
     channels k = channels_of(&s->in[0]);
+    if (by_columns(&s->in[0])) {
+        const float *stats = s->in[1].data;
+        float *o = s->out.data;
+        double *sum, *product;
+        fanin__column_products(k.N * k.S, k.C, s->in[0].data, s->in[2].data, stats, scratch, &sum,
+                               &product);
+        for (size_t c = 0; c < k.C; c++) {
+            o[c] = (float)sum[c];
+            o[k.C + c] = (float)(product[c] * (double)stats[k.C + c]);
+        }
+        return FANIN_OK;
+    }
     fanin_parallel_for(k.C, channel_grain(&k), sums_channels, s);
     return FANIN_OK;
 }
 
-/* factor g + slope x + offset a channel */
+/* The gradient is factor g + (slope (x - mean) + offset); the three of channel c. */
+static void grad_constants(const fanin__step *s, const channels *k, size_t c, double v[3]) {
+    const float *stats = s->in[1].data, *scale = s->in[2].data, *sums = s->in[3].data;
+    double count = (double)(k->N * k->S), rstd = (double)stats[k->C + c];
+    v[0] = (double)scale[c] * rstd;
+    v[1] = -v[0] * ((double)sums[k->C + c] / count * rstd);
+    v[2] = -v[0] * ((double)sums[c] / count);
+}
+
 static void grad_channels(void *arg, size_t begin, size_t end) {
     const fanin__step *s = arg;
     channels k = channels_of(&s->out);
-    const float *stats = s->in[1].data, *scale = s->in[2].data, *sums = s->in[3].data;
-    double count = (double)(k.N * k.S);
     for (size_t c = begin; c < end; c++) {
-        double rstd = (double)stats[k.C + c], wide = (double)scale[c] * rstd;
-        double g1 = (double)sums[k.C + c] / count * rstd;
-        float factor = (float)wide, slope = (float)(-wide * g1);
-        float offset = (float)(wide * (g1 * (double)stats[c] - (double)sums[c] / count));
+        double v[3];
+        grad_constants(s, &k, c, v);
+        const float factor = (float)v[0], slope = (float)v[1];
+        const float offset = (float)(v[2] - v[1] * (double)((const float *)s->in[1].data)[c]);
         for (size_t n = 0; n < k.N; n++) {
             const float *x = (const float *)s->in[0].data + (n * k.C + c) * k.S;
             const float *g = (const float *)s->in[4].data + (n * k.C + c) * k.S;
@@ -165,9 +205,22 @@ static void grad_channels(void *arg, size_t begin, size_t end) {
 }
 
 static fanin_status run_grad(fanin__step *s, void *scratch, fanin_err *err) {
-    UNUSED;
+    (void)err;
     channels k = channels_of(&s->out);
-    fanin_parallel_for(k.C, channel_grain(&k), grad_channels, s);
+    if (!by_columns(&s->out)) {
+        fanin_parallel_for(k.C, channel_grain(&k), grad_channels, s);
+        return FANIN_OK;
+    }
+    float *factor = scratch, *slope = factor + k.C, *offset = slope + k.C;
+    for (size_t c = 0; c < k.C; c++) {
+        double v[3];
+        grad_constants(s, &k, c, v);
+        factor[c] = (float)v[0];
+        slope[c] = (float)v[1];
+        offset[c] = (float)v[2];
+    }
+    fanin__column_blend(k.N * k.S, k.C, s->in[4].data, factor, s->in[0].data, s->in[1].data, slope,
+                        offset, s->out.data);
     return FANIN_OK;
 }
 

@@ -28,8 +28,13 @@ static int new_slot(fanin__steps *p, int node, int storage, fanin__tensor tensor
     void *more = grow(p, p->slots, p->slot_count, &p->slot_capacity, sizeof *p->slots);
     if (!more) return -1;
     p->slots = more;
-    p->slots[p->slot_count] = (fanin__slot){
-        .node = node, .storage = storage, .packed = -1, .step = -1, .viewed = -1, .tensor = tensor};
+    p->slots[p->slot_count] = (fanin__slot){.node = node,
+                                            .storage = storage,
+                                            .packed = -1,
+                                            .last = -1,
+                                            .step = -1,
+                                            .viewed = -1,
+                                            .tensor = tensor};
     return p->slot_count++;
 }
 
@@ -59,26 +64,40 @@ static int new_step(fanin__steps *p, int node, fanin__kernel kernel, const int *
     return p->step_count++;
 }
 
-/* A slot with the same elements in packed memory of its own. */
-static int copied(fanin__steps *p, int slot) {
+/* A slot with the same elements in memory of its own, packed or channels-last. */
+static int copied(fanin__steps *p, int slot, bool last) {
     fanin__slot s = p->slots[slot];
     const fanin__node *n = &p->ir->nodes[s.node];
     int storage = new_storage(p, node_bytes(n));
     if (storage < 0) return -1;
-    int copy = new_slot(p, s.node, storage, fanin__tensor_packed(n, NULL));
+    fanin__tensor t = last ? fanin__tensor_last(n, NULL) : fanin__tensor_packed(n, NULL);
+    int copy = new_slot(p, s.node, storage, t);
     if (copy < 0) return -1;
     fanin__node as_copy = *n;
     as_copy.op = FANIN__COPY;
     as_copy.input_count = 0; /* typed by the result */
-    return new_step(p, s.node, fanin__kernel_of(p->ir, &as_copy), &slot, 1, copy) < 0 ? -1 : copy;
+    int step = new_step(p, s.node, fanin__kernel_of(p->ir, &as_copy), &slot, 1, copy);
+    if (step < 0) return -1;
+    p->steps[step].turned = last;
+    return copy;
 }
 
 static int packed(fanin__steps *p, int slot) {
     if (slot < 0 || fanin__tensor_is_packed(&p->slots[slot].tensor)) return slot;
-    if (p->slots[slot].packed >= 0) return p->slots[slot].packed;
-    int copy = copied(p, slot);
-    p->slots[slot].packed = copy;
-    return copy;
+    if (p->slots[slot].packed < 0) {
+        int copy = copied(p, slot, false);
+        p->slots[slot].packed = copy;
+    }
+    return p->slots[slot].packed;
+}
+
+static int channels_last(fanin__steps *p, int slot) {
+    if (slot < 0 || fanin__tensor_is_last(&p->slots[slot].tensor)) return slot;
+    if (p->slots[slot].last < 0) {
+        int copy = copied(p, slot, true);
+        p->slots[slot].last = copy;
+    }
+    return p->slots[slot].last;
 }
 
 static int place_leaf(fanin__steps *p, int id) {
@@ -116,17 +135,27 @@ static int place_step(fanin__steps *p, int id) {
         if (!in) p->failed = FANIN_NOMEM;
     }
     if (!in) return -1;
+    for (int i = 0; i < n->input_count; i++)
+        if ((in[i] = p->slot_of[n->inputs[i]]) < 0) return -1;
+    fanin__order layout = {0};
+    if (p->channels_last) layout = fanin__order_of(p, n, in);
     for (int i = 0; i < n->input_count; i++) {
-        in[i] = p->slot_of[n->inputs[i]];
         bool strided = row->strided == ~0u || (i < 32 && (row->strided >> i & 1));
-        if (!strided) in[i] = packed(p, in[i]);
+        if (i < 32 && (layout.operands >> i & 1))
+            in[i] = channels_last(p, in[i]);
+        else if (!strided)
+            in[i] = packed(p, in[i]);
         if (in[i] < 0) return -1;
     }
     int storage = new_storage(p, node_bytes(n));
     if (storage < 0) return -1;
-    int slot = new_slot(p, id, storage, fanin__tensor_packed(n, NULL));
+    int slot = new_slot(p, id, storage,
+                        layout.out ? fanin__tensor_last(n, NULL) : fanin__tensor_packed(n, NULL));
     if (slot < 0) return -1;
-    return new_step(p, id, fanin__kernel_of(p->ir, n), in, n->input_count, slot) < 0 ? -1 : slot;
+    int step = new_step(p, id, fanin__kernel_of(p->ir, n), in, n->input_count, slot);
+    if (step < 0) return -1;
+    p->steps[step].turned = layout.turned;
+    return slot;
 }
 
 static void mark_live(fanin__steps *p, const fanin__root *roots, int count) {
@@ -147,7 +176,8 @@ static bool place_root(fanin__steps *p, fanin__root *r) {
     if (r->slot < 0) return false;
     const fanin__storage *s = &p->storages[p->slots[r->slot].storage];
     size_t whole = node_bytes(&p->ir->nodes[r->node]);
-    if (r->own && (s->pinned || s->constant || s->size != whole)) r->slot = copied(p, r->slot);
+    if (r->own && (s->pinned || s->constant || s->size != whole))
+        r->slot = copied(p, r->slot, false);
     r->slot = packed(p, r->slot);
     if (r->slot < 0) return false;
     s = &p->storages[p->slots[r->slot].storage];
@@ -162,8 +192,14 @@ static bool elementwise(fanin__op op) {
            op == FANIN__NORM_APPLY || op == FANIN__SOFTMAX;
 }
 
-/* May `step` write over operand i? Its storage must die here, be exactly as large, be read as packed
- * memory only, and hold elements of the same size. */
+/* Do both walk through all of their memory in the same order? */
+static bool same_order(const fanin__tensor *a, const fanin__tensor *b) {
+    return (fanin__tensor_is_packed(a) && fanin__tensor_is_packed(b)) ||
+           (fanin__tensor_is_last(a) && fanin__tensor_is_last(b));
+}
+
+/* May `step` write over operand i? Its storage must die here, be exactly as large, be read in the
+ * result's own order only, and hold elements of the same size. */
 static bool may_take_over(const fanin__steps *p, int step, int i) {
     const fanin__step *s = &p->steps[step];
     const fanin__slot *in = &p->slots[s->in_slots[i]], *out = &p->slots[s->out_slot];
@@ -174,7 +210,7 @@ static bool may_take_over(const fanin__steps *p, int step, int i) {
     for (int k = 0; k < s->in_count; k++) {
         const fanin__slot *other = &p->slots[s->in_slots[k]];
         if (other->storage == in->storage &&
-            (!fanin__tensor_is_packed(&other->tensor) ||
+            (!same_order(&other->tensor, &out->tensor) ||
              p->ir->nodes[other->node].count != p->ir->nodes[out->node].count))
             return false;
     }
@@ -198,7 +234,7 @@ static void find_in_place(fanin__steps *p) {
 
 /* ---- all together ----------------------------------------------------------------------- */
 
-static void bind_data(fanin__steps *p) {
+static bool bind_data(fanin__steps *p) {
     for (int i = 0; i < p->storage_count; i++)
         p->storages[i].data = p->storages[i].constant ? NULL : p->arena + p->storages[i].offset;
     for (int i = 0; i < p->slot_count; i++) {
@@ -218,12 +254,18 @@ static void bind_data(fanin__steps *p) {
         s->node = &p->ir->nodes[s->node_id];
         for (int k = 0; k < s->in_count; k++) s->in[k] = p->slots[s->in_slots[k]].tensor;
         s->out = p->slots[s->out_slot].tensor;
+        if (!s->turned) continue;
+        s->node = fanin__turn_node(p->ir, s->node);
+        for (int k = 0; k < s->in_count; k++) fanin__turn_tensor(&s->in[k]);
+        fanin__turn_tensor(&s->out);
+        if (!s->node) return false;
     }
+    return true;
 }
 
 fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *roots, int root_count,
                                  fanin_err *err) {
-    *p = (fanin__steps){.ir = ir};
+    *p = (fanin__steps){.ir = ir, .channels_last = p->channels_last};
     p->live = fanin_calloc((size_t)ir->count + 1, 1);
     p->slot_of = fanin_calloc((size_t)ir->count + 1, sizeof(int));
     if (!p->live || !p->slot_of) goto none;
@@ -248,8 +290,7 @@ fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *ro
     }
     /* weights and inputs start as 0; memory fresh from the system costs nothing until it is used */
     p->arena = fanin_calloc_aligned(p->arena_size ? p->arena_size : 64);
-    if (!p->arena) goto none;
-    bind_data(p);
+    if (!p->arena || !bind_data(p)) goto none;
     return FANIN_OK;
 none:
     return fanin_err_set(err, FANIN_NOMEM, "no memory for the plan or its %zu bytes",

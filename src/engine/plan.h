@@ -3,7 +3,8 @@
  * What is asked for (roots) decides what is computed. Views become tensors on their operand's
  * memory; a consumer that cannot read them gets a packed copy, made once. A storage is one block of
  * memory with a lifetime in steps; storages whose lifetimes do not meet share bytes, and elementwise
- * steps write over an operand that nobody reads afterwards. */
+ * steps write over an operand that nobody reads afterwards. Between convolutions images may lie in
+ * channels-last order (layout.c). */
 #ifndef FANIN_SRC_ENGINE_PLAN_H
 #define FANIN_SRC_ENGINE_PLAN_H
 
@@ -22,6 +23,7 @@ typedef struct fanin__storage {
 /* A node's value, or a packed copy of it. */
 typedef struct fanin__slot {
     int node, storage, packed; /* slot of the packed copy, -1 */
+    int last;                  /* slot of the channels-last copy, -1 */
     int step;                  /* that computes it; -1: leaf or view */
     int viewed;                /* slot that a view looks at, -1 */
     fanin__tensor tensor;
@@ -32,6 +34,7 @@ struct fanin__step {
     const fanin__node *node;
     fanin__kernel kernel;
     int node_id, out_slot, in_count;
+    bool turned; /* node, operands and result have their channel axis at the end: layout.c */
     int *in_slots;
     fanin__tensor *in, out;
     /* A fast implementation, if one was found (fast.c). */
@@ -52,6 +55,7 @@ typedef struct fanin__steps {
     char *live;
     char *arena;
     size_t arena_size, leaf_size;
+    bool channels_last; /* set before creation: chains of convolutions may choose that order */
     fanin_status failed;
 } fanin__steps;
 
@@ -61,6 +65,22 @@ typedef struct fanin__root {
     bool own;
     int slot; /* filled in */
 } fanin__root;
+
+/* Operands that a step wants in channels-last order, whether its result is, and whether it is
+ * turned. */
+typedef struct fanin__order {
+    unsigned operands;
+    bool out, turned;
+} fanin__order;
+fanin__order fanin__order_of(const fanin__steps *plan, const fanin__node *node, const int *in);
+/* Are there convolutions large enough for it, and kernels on this processor? */
+bool fanin__channels_last_pays(const fanin__ir *ir);
+fanin__tensor fanin__tensor_last(const fanin__node *node, void *data);
+/* `only`: and not row-major at the same time, as with one channel or one position. */
+bool fanin__tensor_is_last(const fanin__tensor *t);
+bool fanin__tensor_only_last(const fanin__tensor *t);
+void fanin__turn_tensor(fanin__tensor *t);
+const fanin__node *fanin__turn_node(fanin__ir *ir, const fanin__node *node);
 
 /* NOMEM. fini in every case. The ir must outlive it and not change. */
 fanin_status fanin__steps_create(fanin__steps *plan, fanin__ir *ir, fanin__root *roots,

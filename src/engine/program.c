@@ -349,6 +349,9 @@ static fanin_status create(fanin_program *p, fanin_err *err) {
     if (p->ir.failed)
         return fanin_err_set(err, p->ir.err.status, "%s%s%s", g->name ? g->name : "",
                              g->name && g->name[0] ? ": " : "", p->ir.err.message);
+    /* values that are read after a run are row-major */
+    p->plan.channels_last =
+        !p->options.reference && !p->options.keep_values && fanin__channels_last_pays(&p->ir);
     if (p->options.replicas)
         FANIN_TRY(fanin__replicas_create(p, err));
     else

@@ -1,0 +1,461 @@
+/* signal_reduce.c - rules of sums, maxima, pools and norms. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "operator/signal.h"
+
+static fanin__value_signal *operand_of(fanin__signal *s, int node, int k) {
+    return &s->values[fanin__signal_node(s, node)->inputs[k]];
+}
+
+/* ---- reductions ---------------------------------------------------------------------------------------- */
+
+/* Sizes of the reduced axes by role. */
+typedef struct counts {
+    double sample, place, channel;
+} counts;
+
+static counts count_roles(const fanin__value_signal *x, int rank, unsigned mask) {
+    counts c = {1, 1, 1};
+    for (int axis = 0; axis < rank; axis++)
+        for (int f = x->first[axis]; (mask >> axis & 1) && f < x->first[axis + 1]; f++) {
+            const fanin__factor *p = &x->factors[f];
+            double size = (double)p->size;
+            if (p->role & FANIN__POSITION)
+                c.place *= size;
+            else if (p->role & FANIN__SAMPLE)
+                c.sample *= size;
+            else
+                c.channel *= size;
+        }
+    return c;
+}
+
+static void reduced_factors(fanin__signal *s, int node, const fanin__value_signal *x, double *level) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node];
+    fanin__value_signal in = *x;
+    v->factor_count = 0;
+    *level = 1;
+    for (int axis = 0; axis < n->rank; axis++) {
+        v->first[axis] = v->factor_count;
+        for (int f = in.first[axis]; f < in.first[axis + 1]; f++) {
+            if (n->attr.mask >> axis & 1)
+                *level *= fanin__signal_mean_u(in.factors[f].u, in.factors[f].size);
+            else
+                v->factors[v->factor_count++] = in.factors[f];
+        }
+    }
+    v->first[n->rank] = v->factor_count;
+}
+
+/* The mean over places (b within a sample), samples (a, c) and channels; what the mean has of its own term
+ * stays with the point, the rest is a fresh draw: E x mean(x) and E mean(x)^2 are exact. */
+static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts k, double level) {
+    fanin__value_signal *v = &s->values[node];
+    double mm = x->m.mean * x->m.mean, total = k.sample * k.place * k.channel;
+    double q = x->m.q - mm, a = x->m.a - mm, b = x->m.b - mm, c = x->m.c - mm;
+    double places = (q + (k.place - 1) * b) / k.place, across = (a + (k.place - 1) * c) / k.place;
+    double all = (places + (k.sample - 1) * across) / k.sample / k.channel; /* Var of the mean */
+    double one = k.sample > 1 ? all : across / k.channel;                   /* of another sample's */
+    enum { MANY_CHANNELS = 128 };
+    bool still = !fanin__signal_varies(v, FANIN__CHANNEL) && k.channel >= MANY_CHANNELS &&
+                 all < 0.01 * fmax(q, mm);
+    float gain = (float)(total * sqrt(level)), mean = (float)x->m.mean;
+    if (k.channel > 1 && still) {
+        v->x = fanin__signal_constant(s, (double)(gain * mean));
+        v->m = fanin__signal_moments(s, v->x ? v->x : x->x);
+        return;
+    }
+    /* mean of the sites that are summed here, times `part` so that E x mean(x) = all */
+    int n = s->points;
+    bool pair = k.place > 1, four = k.sample > 1;
+    double own = four ? (q + a + b + c) / 4 : pair ? (q + b) / 2 : q;
+    double part = own > 0 ? all / own : 0, rest = fmax(all - part * part * own, 0);
+    double cross = four ? all : pair ? (a + c) / 2 : a;
+    double rest_cross = fmin(fmax(one - part * part * cross, -rest), rest);
+    fanin__sites fresh = {0, rest, rest_cross, rest, rest_cross};
+    if (!pair) { /* positions stay: of the mean over channels */
+        fresh.b = fmin(fmax(x->m.b - mm, 0) / k.channel * (1 - part), rest);
+        fresh.c = fmin(fmax(x->m.c - mm, 0) / k.channel * (1 - part), rest);
+    }
+    if (four) fresh.a = fresh.c = fresh.q;
+    float *z = fanin__signal_gaussian(s, (uint32_t)node, fresh), *y = fanin__signal_array(s, 4);
+    if (!z || !y) return;
+    for (int i = 0; i < n; i++)
+        for (int site = 0; site < 4; site++) {
+            float at = x->x[site * n + i] - mean;
+            if (pair) at = 0.5f * (at + x->x[(site ^ 1) * n + i] - mean);
+            if (four)
+                at = 0.25f * (x->x[i] + x->x[n + i] + x->x[2 * n + i] + x->x[3 * n + i]) - mean;
+            y[site * n + i] = gain * (mean + (float)part * at + z[site * n + i]);
+        }
+    v->x = y;
+    fanin__signal_settle(s, v);
+}
+
+void fanin__forward_reduce(fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node];
+    const fanin__value_signal *x = operand_of(s, node, 0);
+    double level;
+    if (x->kind == FANIN__PARAM && n->op == FANIN__REDUCE && n->attr.kind == FANIN__SUM) {
+        fanin__weight_law law = fanin__signal_law(s, node, x, false, 1);
+        double terms = (double)(fanin__signal_node(s, n->inputs[0])->count / n->count);
+        fanin__signal_axes(v, n);
+        v->kind = FANIN__PARAM;
+        v->m.mean = law.mean * terms;
+        v->var = law.var * terms;
+        return;
+    }
+    if (x->kind != FANIN__DATA || n->op == FANIN__ARGMAX) {
+        fanin__signal_fail(s, node, "a reduction of weights, or a position");
+        return;
+    }
+    v->kind = FANIN__DATA;
+    reduced_factors(s, node, x, &level);
+    counts k = count_roles(x, n->rank, n->attr.mask);
+    if (n->attr.kind == FANIN__SUM) {
+        sum(s, node, x, k, level);
+        return;
+    }
+    if (n->attr.kind == FANIN__PROD) {
+        fanin__signal_fail(s, node, "a product over an axis");
+        return;
+    }
+    if (n->attr.order == 1) { /* what softmax subtracts: any number does */
+        v->x = fanin__signal_constant(s, x->m.mean + 2 * sqrt(fmax(x->m.q - x->m.mean * x->m.mean, 0)));
+        if (v->x) v->m = fanin__signal_moments(s, v->x);
+        return;
+    }
+    double terms = k.sample * k.place * k.channel;
+    float *chosen = fanin__signal_array(s, 2), *in = x->x;
+    if (n->attr.kind == FANIN__REDUCE_MIN) {
+        in = fanin__signal_array(s, FANIN__SITES);
+        for (int i = 0; in && i < FANIN__SITES * s->points; i++) in[i] = -x->x[i];
+    }
+    if (!in || !chosen) return;
+    v->x = fanin__signal_maximum(s, (uint32_t)node, in, (int)fmin(terms, 1e6), chosen);
+    for (int i = 0; v->x && in != x->x && i < FANIN__SITES * s->points; i++) v->x[i] = -v->x[i];
+    s->values[node].chosen = chosen;
+    if (v->x) fanin__signal_settle(s, v);
+}
+
+static void chosen_back(fanin__signal *s, int node, const float *chosen, double share, double more,
+                        const fanin__value_signal *v, bool keep_axes) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *x = operand_of(s, node, 0);
+    fanin__item item = fanin__signal_merge(s, node), out = item;
+    memset(out.u, 0, sizeof out.u);
+    if (keep_axes)
+        for (int axis = 0; axis < n->rank; axis++)
+            for (int k = 0; k < v->first[axis + 1] - v->first[axis] &&
+                            v->factors[v->first[axis] + k].size ==
+                                x->factors[x->first[axis] + k].size;
+                 k++)
+                out.u[x->first[axis] + k] = item.u[v->first[axis] + k];
+    out.gamma = share * (item.gamma + more * fmax(item.beta, 0));
+    out.beta = share * share * item.beta;
+    out.d = fanin__signal_array(s, 2);
+    for (int i = 0; out.d && i < 2 * s->points; i++) out.d[i] = sqrtf(chosen[i]);
+    fanin__signal_give(s, n->inputs[0], &out);
+}
+
+void fanin__backward_reduce(fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
+    if (x->kind != FANIN__DATA || n->attr.order == 1) return;
+    counts k = count_roles(x, n->rank, n->attr.mask);
+    if (n->attr.kind != FANIN__SUM) {
+        chosen_back(s, node, v->chosen, 1 / (k.sample * k.place * k.channel), 0, v, true);
+        return;
+    }
+    for (int i = 0; i < v->item_count; i++) { /* the same for every term */
+        fanin__item item = v->items[i];
+        memset(item.u, 0, sizeof item.u);
+        for (int axis = 0; axis < n->rank; axis++)
+            for (int f = 0; !(n->attr.mask >> axis & 1) && f < v->first[axis + 1] - v->first[axis]; f++)
+                item.u[x->first[axis] + f] = v->items[i].u[v->first[axis] + f];
+        if (k.place > 1) {
+            double gamma, beta;
+            fanin__signal_total(s, &v->items[i], &gamma, &beta);
+            item.source = fanin__signal_source(s);
+            item.gamma = item.beta = gamma;
+            item.scale = 1;
+            item.d = NULL;
+        }
+        fanin__signal_give(s, n->inputs[0], &item);
+    }
+}
+
+/* ---- pools --------------------------------------------------------------------------------------------- */
+
+static double window_size(const fanin__op_window *w) {
+    double k = 1;
+    for (int i = 0; i < w->rank; i++) k *= (double)w->kernel[i];
+    return k;
+}
+
+/* Axes of a pool: those before the window's as they are, the window's one factor each. */
+static void pooled_factors(fanin__signal *s, int node, const fanin__value_signal *x, double *valid) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    const fanin__op_window *w = &n->attr.window;
+    fanin__value_signal *v = &s->values[node];
+    int lead = n->rank - w->rank;
+    *valid = 1;
+    v->factor_count = 0;
+    for (int axis = 0; axis < lead; axis++) {
+        v->first[axis] = v->factor_count;
+        for (int f = x->first[axis]; f < x->first[axis + 1] && v->factor_count < FANIN__FACTORS; f++)
+            v->factors[v->factor_count++] = x->factors[f];
+    }
+    for (int i = 0; i < w->rank; i++) {
+        fanin__factor f = fanin__signal_merged(s, x, lead + i);
+        int64_t out = n->dims[lead + i], seen = 0;
+        float *u = f.u && out <= 1 << 20 ? fanin__signal_take(s, (size_t)out * sizeof *u) : NULL;
+        for (int64_t o = 0; o < out; o++) {
+            double sum = 0, count = 0;
+            for (int64_t t = 0; t < w->kernel[i]; t++) {
+                int64_t at = o * w->stride[i] + t * w->dilation[i] - w->before[i];
+                if (at < 0 || at >= f.size) continue;
+                seen++;
+                count++;
+                if (f.u) sum += (double)f.u[at];
+            }
+            if (u) u[o] = (float)(count > 0 ? sum / count : 0);
+        }
+        *valid *= (double)seen / (double)out;
+        fanin__signal_push(s, v, lead + i, out, f.role ? f.role : FANIN__POSITION, u);
+    }
+}
+
+/* Windows are far apart or share positions; either way two of them are taken as distinct. */
+void fanin__forward_sumpool(fanin__signal *s, int node) {
+    fanin__value_signal *v = &s->values[node];
+    const fanin__value_signal *x = operand_of(s, node, 0);
+    double k;
+    pooled_factors(s, node, x, &k);
+    v->kind = FANIN__DATA;
+    if (x->kind == FANIN__KNOWN) { /* counts of an average: their mean */
+        v->x = fanin__signal_constant(s, k);
+        if (v->x) v->m = fanin__signal_moments(s, v->x);
+        return;
+    }
+    if (!x->x || s->failed) return;
+    const fanin__node *n = fanin__signal_node(s, node);
+    bool places = false;
+    for (int i = 0; i < n->attr.window.rank; i++)
+        if (n->attr.window.kernel[i] > 1 &&
+            fanin__signal_role(x, n->rank - n->attr.window.rank + i) & FANIN__POSITION)
+            places = true;
+    if (!places) { /* over neighbouring channels (LRN): a sum of that many that are alike */
+        double mm = x->m.mean * x->m.mean;
+        fanin__sites m = {k * x->m.mean, k * x->m.q + k * (k - 1) * mm,
+                          k * x->m.a + k * (k - 1) * mm, k * x->m.b + k * (k - 1) * mm,
+                          k * x->m.c + k * (k - 1) * mm};
+        v->x = fanin__signal_reshape(s, x->x, x->m, m);
+    } else {
+        fanin__sites m = {k * x->m.mean, k * x->m.q + k * (k - 1) * x->m.b,
+                          k * x->m.a + k * (k - 1) * x->m.c, k * k * x->m.b, k * k * x->m.c};
+        fanin__signal_collapse(v, &m);
+        v->x = fanin__signal_reshape(s, x->x, x->m, m);
+    }
+    if (v->x) fanin__signal_settle(s, v);
+}
+
+/* Each position hears from `m` windows on average. */
+static double heard(const fanin__node *n, const fanin__node *from, double valid) {
+    double out = 1, in = 1;
+    for (int i = 0; i < n->attr.window.rank; i++) {
+        out *= (double)n->dims[n->rank - n->attr.window.rank + i];
+        in *= (double)from->dims[n->rank - n->attr.window.rank + i];
+    }
+    return valid * out / in;
+}
+
+static float *spread_profile(fanin__signal *s, const fanin__node *n, const fanin__node *from, int i,
+                             const float *u) {
+    const fanin__op_window *w = &n->attr.window;
+    int axis = n->rank - w->rank + i;
+    int64_t in = from->dims[axis], out = n->dims[axis];
+    if (!u || in > 1 << 20) return NULL;
+    float *r = fanin__signal_take(s, (size_t)in * sizeof *r);
+    double total = 0;
+    for (int64_t o = 0; r && o < out; o++)
+        for (int64_t t = 0; t < w->kernel[i]; t++) {
+            int64_t at = o * w->stride[i] + t * w->dilation[i] - w->before[i];
+            if (at >= 0 && at < in) r[at] += u[o];
+        }
+    for (int64_t k = 0; r && k < in; k++) total += (double)r[k];
+    double scale = total > 0 ? fanin__signal_mean_u(u, out) * (double)in / total : 0;
+    for (int64_t k = 0; r && k < in; k++) r[k] *= (float)scale;
+    return r;
+}
+
+static void pool_back_profiles(fanin__signal *s, int node, const fanin__item *item,
+                               fanin__item *out) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
+    const fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
+    int lead = n->rank - n->attr.window.rank;
+    memset(out->u, 0, sizeof out->u);
+    for (int f = 0; f < x->first[lead] && f < v->first[lead]; f++) out->u[f] = item->u[f];
+    for (int i = 0; i < n->attr.window.rank; i++)
+        if (x->first[lead + i + 1] - x->first[lead + i] == 1)
+            out->u[x->first[lead + i]] =
+                spread_profile(s, n, from, i, item->u[v->first[lead + i]]);
+}
+
+void fanin__backward_sumpool(fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
+    fanin__value_signal scratch = s->values[node];
+    double valid;
+    if (operand_of(s, node, 0)->kind != FANIN__DATA) return;
+    pooled_factors(s, node, operand_of(s, node, 0), &valid);
+    fanin__signal_like(&s->values[node], &scratch);
+    double m = heard(n, from, valid);
+    fanin__item item = fanin__signal_merge(s, node), out = item;
+    pool_back_profiles(s, node, &item, &out);
+    out.gamma = m * item.gamma + fmax(m * (m - 1), 0) * fmax(item.beta, 0);
+    out.beta = m * m * item.beta;
+    fanin__signal_give(s, n->inputs[0], &out);
+}
+
+void fanin__forward_maxpool(fanin__signal *s, int node) {
+    fanin__value_signal *v = &s->values[node];
+    const fanin__value_signal *x = operand_of(s, node, 0);
+    double k;
+    pooled_factors(s, node, x, &k);
+    v->kind = FANIN__DATA;
+    float *chosen = fanin__signal_array(s, 2);
+    if (!x->x || !chosen || s->failed) {
+        if (!s->failed) fanin__signal_fail(s, node, "a maximum of weights");
+        return;
+    }
+    v->x = fanin__signal_maximum(s, (uint32_t)node, x->x, (int)(k + 0.5), chosen);
+    v->chosen = chosen;
+    if (v->x) fanin__signal_settle(s, v);
+}
+
+/* Windows that overlap may pick the same position: with the chance of their common share of their union. */
+static double shared_choices(const fanin__op_window *w) {
+    double expected = 0, k = window_size(w);
+    int64_t reach[FANIN__WINDOW_MAX] = {0}, at[FANIN__WINDOW_MAX];
+    for (int i = 0; i < w->rank; i++) reach[i] = (w->kernel[i] - 1) / w->stride[i];
+    for (int i = 0; i < FANIN__WINDOW_MAX; i++) at[i] = -reach[i];
+    for (;;) {
+        double common = 1;
+        bool self = true;
+        for (int i = 0; i < w->rank; i++) {
+            int64_t left = w->kernel[i] - llabs(at[i]) * w->stride[i];
+            common *= left > 0 ? (double)left : 0;
+            self = self && at[i] == 0;
+        }
+        if (!self) expected += common / (2 * k - common);
+        int i = 0;
+        while (i < FANIN__WINDOW_MAX && ++at[i] > reach[i]) at[i] = -reach[i], i++;
+        if (i == FANIN__WINDOW_MAX) return expected;
+    }
+}
+
+void fanin__backward_maxpool(fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
+    fanin__value_signal *v = &s->values[node];
+    double share = heard(n, from, 1);
+    fanin__item item = fanin__signal_merge(s, node), out = item;
+    pool_back_profiles(s, node, &item, &out);
+    out.gamma = share * (item.gamma + shared_choices(&n->attr.window) * fmax(item.beta, 0));
+    out.beta = share * share * item.beta;
+    out.d = fanin__signal_array(s, 2);
+    for (int i = 0; out.d && i < 2 * s->points; i++) out.d[i] = sqrtf(v->chosen[i]);
+    fanin__signal_give(s, n->inputs[0], &out);
+}
+
+/* ---- batch norm ---------------------------------------------------------------------------------------- */
+
+/* Over N samples and P positions a channel's mean has the second moment of all pairs, its own included. */
+static double of_mean(const fanin__node *n, double q, double a, double b, double c) {
+    double samples = (double)n->dims[0], places = 1;
+    for (int i = 2; i < n->rank; i++) places *= (double)n->dims[i];
+    return (q + (places - 1) * b + (samples - 1) * a + (samples - 1) * (places - 1) * c) /
+           (samples * places);
+}
+
+void fanin__forward_norm(fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
+    if (n->op == FANIN__NORM_STATS) { /* read by NORM_APPLY, which looks at x itself */
+        v->kind = FANIN__NOTHING;
+        return;
+    }
+    if (x->kind != FANIN__DATA || !x->x) {
+        fanin__signal_fail(s, node, "a norm of weights");
+        return;
+    }
+    double level = fanin__signal_level(x);
+    double common = of_mean(n, x->m.q, x->m.a, x->m.b, x->m.c);
+    double var = fmax(x->m.q - common, 0) + n->attr.p[0] / level;
+    fanin__sites m = {0, (x->m.q - common) / var, (x->m.a - common) / var, (x->m.b - common) / var,
+                      (x->m.c - common) / var};
+    fanin__signal_like(v, x);
+    v->kind = FANIN__DATA;
+    v->var = 1 / (var * level);
+    v->factor = common / var;
+    float *y = fanin__signal_reshape(s, x->x, x->m, m);
+    fanin__weight_law scale = {1, 0}, shift = {0, 0};
+    if (operand_of(s, node, 2)->kind == FANIN__PARAM)
+        scale = fanin__signal_law(s, node, operand_of(s, node, 2), false, 1);
+    if (operand_of(s, node, 3)->kind == FANIN__PARAM)
+        shift = fanin__signal_law(s, node, operand_of(s, node, 3), false, 1);
+    if (!y) return;
+    for (int f = 0; f < v->factor_count; f++) { /* the mean level is 1 now */
+        double mean = fanin__signal_mean_u(v->factors[f].u, v->factors[f].size);
+        float *u = v->factors[f].u && mean > 0
+                       ? fanin__signal_take(s, (size_t)v->factors[f].size * sizeof *u)
+                       : NULL;
+        for (int64_t i = 0; u && i < v->factors[f].size; i++)
+            u[i] = (float)((double)v->factors[f].u[i] / mean);
+        v->factors[f].u = u;
+    }
+    float *g = NULL, *b = NULL;
+    if (scale.var > 0)
+        g = fanin__signal_gaussian(s, (uint32_t)(2 * node),
+                                   (fanin__sites){0, scale.var, scale.var, scale.var, scale.var});
+    if (shift.var > 0)
+        b = fanin__signal_gaussian(s, (uint32_t)(2 * node + 1),
+                                   (fanin__sites){0, shift.var, shift.var, shift.var, shift.var});
+    for (int i = 0; i < FANIN__SITES * s->points; i++)
+        y[i] = y[i] * ((float)scale.mean + (g ? g[i] : 0)) + (float)shift.mean + (b ? b[i] : 0);
+    v->var *= scale.mean * scale.mean + scale.var;
+    v->x = y;
+    fanin__signal_settle(s, v);
+}
+
+/* (g - mean g - y mean(g y)) scale / sigma; gradients of other samples are independent. */
+void fanin__backward_norm(fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
+    double gamma = 0, beta = 0;
+    for (int i = 0; i < v->item_count; i++) {
+        double g, b;
+        fanin__signal_total(s, &v->items[i], &g, &b);
+        gamma += g;
+        beta += b;
+    }
+    if (!(gamma > 0)) return;
+    double pair = v->m.q > 0 ? v->m.b / v->m.q : 0;
+    double mean = of_mean(n, gamma, 0, beta, 0), along = of_mean(n, gamma, 0, beta * pair, 0);
+    double left = fmax(gamma - mean - along, 0), left_pair = beta - mean - along * pair;
+    double shrink = left / gamma;
+    for (int i = 0; i < v->item_count; i++) {
+        fanin__item item;
+        fanin__signal_carry(s, v, &v->items[i], x, &item);
+        item.scale *= sqrt(v->var * shrink);
+        item.beta *= beta != 0 && shrink > 0 ? left_pair / (beta * shrink) : 1;
+        if (shrink < 1) item.source = fanin__signal_source(s);
+        fanin__signal_give(s, n->inputs[0], &item);
+    }
+}

@@ -331,24 +331,24 @@ static void build(fanin_program *p, fanin__lowering *l) {
     add_derivatives(p, l, loss);
 }
 
-static fanin_status create(fanin_program *p, fanin_err *err) {
+/* Leaves, primitives, loss and gradients; ids: node of each value of the graph. */
+static fanin_status lower(fanin_program *p, int *ids, int *statistics, fanin_err *err) {
     const fanin_graph *g = p->graph;
-    int *ids = fanin_calloc(2 * (size_t)g->value_count + 1, sizeof(int));
-    if (!ids || !allocate(p)) {
-        fanin_free(ids);
-        return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
-    }
-    for (int i = 0; i < 2 * g->value_count; i++) ids[i] = -1;
+    if (!allocate(p)) return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
+    for (int i = 0; i < g->value_count; i++) ids[i] = statistics[i] = -1;
     fanin__lowering l = {.ir = &p->ir,
                          .graph = g,
                          .training = !p->options.eval,
                          .ids = ids,
-                         .statistics = ids + g->value_count};
+                         .statistics = statistics};
     build(p, &l);
-    fanin_free(ids);
     if (p->ir.failed)
         return fanin_err_set(err, p->ir.err.status, "%s%s%s", g->name ? g->name : "",
                              g->name && g->name[0] ? ": " : "", p->ir.err.message);
+    return FANIN_OK;
+}
+
+static fanin_status plan(fanin_program *p, fanin_err *err) {
     /* values that are read after a run are row-major */
     p->plan.channels_last =
         !p->options.reference && !p->options.keep_values && fanin__channels_last_pays(&p->ir);
@@ -366,8 +366,8 @@ static fanin_status create(fanin_program *p, fanin_err *err) {
     return FANIN_OK;
 }
 
-fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_options *options,
-                                  fanin_program **program, fanin_err *err) {
+static fanin_status create(const fanin_graph *graph, const fanin_program_options *options,
+                           int *nodes, fanin_program **program, fanin_err *err) {
     static const fanin_program_options defaults;
     *program = NULL;
     if (!options) options = &defaults;
@@ -375,7 +375,12 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     fanin__loss loss = {.emit = NULL};
     if (options->loss) FANIN_TRY(fanin__loss_parse(options->loss, &loss, err));
     fanin_program *p = fanin_calloc(1, sizeof *p);
-    if (!p) return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
+    int *ids = fanin_calloc(2 * (size_t)graph->value_count + 1, sizeof(int));
+    if (!p || !ids) {
+        fanin_free(p);
+        fanin_free(ids);
+        return fanin_err_set(err, FANIN_NOMEM, "no memory for a program");
+    }
     p->graph = graph;
     p->loss = loss;
     p->options = *options;
@@ -383,7 +388,12 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
     p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature &&
                  !options->input_tangent && !options->weight_tangent && !options->replicas;
-    fanin_status status = create(p, err);
+    fanin_status status = lower(p, ids, ids + graph->value_count, err);
+    if (status == FANIN_OK && nodes)
+        memcpy(nodes, ids, (size_t)graph->value_count * sizeof *nodes);
+    else if (status == FANIN_OK)
+        status = plan(p, err);
+    fanin_free(ids);
     p->options.loss = NULL; /* the caller's memory */
     memset(p->options.input_dims, 0, sizeof p->options.input_dims);
     if (status != FANIN_OK) {
@@ -392,6 +402,16 @@ fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_
     }
     *program = p;
     return FANIN_OK;
+}
+
+fanin_status fanin_program_create(const fanin_graph *graph, const fanin_program_options *options,
+                                  fanin_program **program, fanin_err *err) {
+    return create(graph, options, NULL, program, err);
+}
+
+fanin_status fanin__program_lower(const fanin_graph *graph, const fanin_program_options *options,
+                                  int *nodes, fanin_program **program, fanin_err *err) {
+    return create(graph, options, nodes, program, err);
 }
 
 void fanin_program_destroy(fanin_program *p) {

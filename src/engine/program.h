@@ -65,6 +65,11 @@ static inline double fanin__uniform_at(uint64_t key, uint64_t i) {
  * the reference kernel. *scratch_size: the most that any of them wants. */
 fanin_status fanin__fast_choose(fanin__steps *plan, size_t *scratch_size, fanin_err *err);
 
+/* The primitives only, for who looks at them without running: no plan, no memory for values. nodes: by value
+ * of the graph its node, -1: none. */
+fanin_status fanin__program_lower(const fanin_graph *graph, const fanin_program_options *options,
+                                  int *nodes, fanin_program **program, fanin_err *err);
+
 /* All steps once (run.c). */
 fanin_status fanin__steps_run(fanin_program *program, fanin_err *err);
 

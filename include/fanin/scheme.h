@@ -85,13 +85,15 @@ typedef struct fanin_plan_row {
     const char *rule_text;
     fanin_moments moments;
     const char *reason; /* "dense, 784 inputs to Gemm fc1; he: gain sqrt(2) over fan_in 784" */
+    double target; /* second moment that `auto` aims at in the layer's output; NaN: another scheme */
 } fanin_plan_row;
 
 typedef struct fanin_plan fanin_plan;
 
 /* Decides every tensor's rule. Errors: NOTFOUND an unknown scheme or rule, or a line or --rule that
  * matches nothing; ARG a line that is shadowed, a tensor that is left unset, a bad option; SHAPE a rule
- * that does not apply; FORMAT, LIMIT, IO a broken scheme file; UNSUPPORTED `auto`. */
+ * that does not apply; FORMAT, LIMIT, IO a broken scheme file; UNSUPPORTED `auto` on a graph with an operator
+ * that has no signal rule. */
 FANIN_API fanin_status fanin_plan_create(const fanin_graph *graph,
                                          const fanin_init_options *options, fanin_plan **plan,
                                          fanin_err *err);
@@ -144,6 +146,40 @@ FANIN_API fanin_status fanin_plan_apply(const fanin_plan *plan, fanin_program *p
 FANIN_API fanin_status fanin_weights_fill(const fanin_graph *graph, const fanin_init_options *init,
                                           const fanin_weights *weights, fanin_program *program,
                                           fanin_err *err);
+
+/* ---- prediction ------------------------------------------------------------------------------------ */
+
+/* What random weights do to the signal, by the rules of docs/auto.md: for infinitely wide layers, averaged over
+ * weights and inputs. */
+typedef struct fanin_value_prediction {
+    double mean, second_moment; /* over all elements */
+    double correlation;         /* of two samples: E s s' / E s^2 */
+    double grad_norm;           /* as in fanin_layer_signal */
+} fanin_value_prediction;
+
+typedef struct fanin_prediction {
+    int value_count;
+    fanin_value_prediction *values; /* by value of the graph; NaN where nothing is known */
+    double *targets; /* by value: second moment that the layer reading this weight should have; NaN */
+    double seconds;
+} fanin_prediction;
+
+typedef struct fanin_predict_options {
+    const fanin_plan *plan;       /* laws of the weights; NULL: values of `weights` or of the graph, */
+    const fanin_weights *weights; /* of which mean and variance are taken */
+    int64_t batch;                /* 0: 32 */
+    const char *loss;             /* NULL: fanin_graph_default_loss */
+    double input_mean, input_second, input_correlation; /* of floating inputs: mean, second moment,
+                                     correlation of two samples; all 0: N(0,1), independent */
+} fanin_predict_options;
+
+/* Errors: UNSUPPORTED names operator and node without a rule; those of fanin_program_create; NOMEM. Same
+ * bits on any number of threads. Under a second for the usual networks. */
+FANIN_API fanin_status fanin_predict(const fanin_graph *graph, const fanin_predict_options *options,
+                                     fanin_prediction **prediction, fanin_err *err);
+FANIN_API void fanin_prediction_destroy(fanin_prediction *prediction);
+/* "cross_entropy" where the first output has rank 2 or 3, else "mse". */
+FANIN_API const char *fanin_graph_default_loss(const fanin_graph *graph);
 
 /* ---- the table of schemes ---------------------------------------------------------------------- */
 

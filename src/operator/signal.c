@@ -247,6 +247,7 @@ fanin_status fanin__signal_create(const fanin__ir *ir, const int *outputs, int o
                          .options = *options,
                          .count = ir->count,
                          .points = ir->count > MANY_NODES ? FEWER : POINTS,
+                         .beside = NAN,
                          .failed_node = -1};
     s->stream = fanin_stream_init(0, "signal");
     if (!allocate(s)) {

@@ -102,6 +102,7 @@ typedef struct fanin__signal {
     int *last_use, *first_reader, *readers;
     char *live;
     int sources;
+    double beside; /* second moment of what an elementwise weight meets; NaN */
     struct fanin__signal_block *blocks;
     fanin_err err;
     bool failed;

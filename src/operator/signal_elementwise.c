@@ -100,7 +100,7 @@ fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__val
                                     bool layer, double unit) {
     if (p->weight < 0) return (fanin__weight_law){p->m.mean, p->var};
     fanin__weight_use use = {p->weight, node, layer, unit * p->factor * p->factor,
-                             layer ? stream_of(s, node) : NAN};
+                             layer ? stream_of(s, node) : s->beside};
     fanin__weight_law law = s->options.law(s->options.ctx, &use);
     law.mean *= p->factor;
     law.var *= p->factor * p->factor;
@@ -145,7 +145,11 @@ float *fanin__signal_operand(fanin__signal *s, int node, int operand,
         v->x = fanin__signal_uniform(s->ir, id, &value) ? fanin__signal_constant(s, value)
                                                         : sample_constant(s, id, v);
     } else if (v->kind == FANIN__PARAM) {
+        s->beside = partner && partner->kind == FANIN__DATA
+                        ? partner->m.q * fanin__signal_level(partner)
+                        : NAN;
         fanin__weight_law law = fanin__signal_law(s, node, v, false, 1);
+        s->beside = NAN;
         double mm = law.mean * law.mean;
         fanin__sites m = {law.mean, mm + law.var, mm, mm, mm};
         fanin__signal_collapse(v, &m);

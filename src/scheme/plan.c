@@ -10,6 +10,7 @@ typedef struct job {
     int *winner;   /* by row: line, -1 */
     int *matched;  /* by line: rows that it matches */
     int *file_won; /* by line: rows that it wins among the lines of the file */
+    bool *open;    /* by row: left to auto */
     bool torch_fans;
     fanin_err *err;
 } job;
@@ -115,19 +116,20 @@ static fanin_status keep_row(job *j, int row) {
     return keep_texts(j, row, "keep", &reason);
 }
 
-static fanin_status decide(job *j, int row, const fanin__line *line) {
+/* `rule` with its numbers worked out becomes the row's. `where` says who wants it, `told` replaces the rule's
+ * own reason; NULL: that. */
+static fanin_status decide(job *j, int row, const char *rule, const char *where, const char *told) {
     const fanin_tensor_info *info = &j->plan->tensors->items[row];
     fanin_plan_row *r = &j->plan->rows[row];
-    char text[640], where[320];
+    char text[640];
     fanin_err why = {0};
     fanin_status status =
-        fanin__rule_resolve(line->rule, info, j->plan->tensors, text, sizeof text, &why);
+        fanin__rule_resolve(rule, info, j->plan->tensors, text, sizeof text, &why);
     if (status == FANIN_OK) status = fanin_rule_parse(text, &r->rule, &why);
     if (status == FANIN_OK) {
         if (j->torch_fans) r->rule.torch_fans = true;
         status = fanin_rule_apply(&r->rule, &r->tensor, &r->moments, &why);
     }
-    fanin__line_where(&j->plan->scheme, line, where, sizeof where);
     if (status != FANIN_OK) {
         bool named = strstr(why.message, r->tensor.name) != NULL;
         return fanin_err_set(j->err, status, "%s%s%.120s%s: %.240s", where,
@@ -137,8 +139,24 @@ static fanin_status decide(job *j, int row, const fanin__line *line) {
     fanin_rule_text(&r->rule, text, sizeof text);
     fanin__text reason = {0};
     describe(info, &reason);
-    fanin__text_printf(&reason, "; %s: %s", where, r->moments.reason);
+    if (told)
+        fanin__text_printf(&reason, "; %s", told);
+    else
+        fanin__text_printf(&reason, "; %s: %s", where, r->moments.reason);
     return keep_texts(j, row, text, &reason);
+}
+
+static fanin_status decide_by_line(job *j, int row, const fanin__line *line) {
+    char where[320];
+    fanin__line_where(&j->plan->scheme, line, where, sizeof where);
+    return decide(j, row, line->rule, where, NULL);
+}
+
+static fanin_status decide_by_auto(void *ctx, int row, const char *rule, const char *reason,
+                                   double target) {
+    job *j = ctx;
+    j->plan->rows[row].target = target;
+    return decide(j, row, rule, "auto", reason);
 }
 
 static fanin_status fill_rows(job *j) {
@@ -153,15 +171,18 @@ static fanin_status fill_rows(job *j) {
                               .node = info->node,
                               .op = info->op,
                               .layer = info->layer,
-                              .dtype = info->dtype};
+                              .dtype = info->dtype,
+                              .target = NAN};
         if (is_constant(info))
             FANIN_TRY(keep_row(j, i));
         else if (j->winner[i] < 0)
             return unset(j, info);
+        else if (strcmp(p->scheme.lines[j->winner[i]].rule, "auto") == 0)
+            j->open[i] = true;
         else
-            FANIN_TRY(decide(j, i, &p->scheme.lines[j->winner[i]]));
+            FANIN_TRY(decide_by_line(j, i, &p->scheme.lines[j->winner[i]]));
     }
-    return FANIN_OK;
+    return fanin__auto_plan(p, j->open, decide_by_auto, j, j->err);
 }
 
 /* ---- names of the whole ------------------------------------------------------------------------ */
@@ -239,8 +260,12 @@ static fanin_status load_scheme(job *j, const fanin_init_options *o) {
         return fanin_err_set(j->err, FANIN_ARG,
                              "the scheme 'auto' needs a model with operators; %.200s has none",
                              p->graph->name);
-    FANIN_TRY(fanin__scheme_load(o->scheme ? o->scheme : "he", &p->scheme, j->err));
-    if (!o->scheme) note(p, "scheme: he (the default; --scheme chooses another)");
+    const char *usual = p->graph->node_count ? "auto" : "he";
+    FANIN_TRY(fanin__scheme_load(o->scheme ? o->scheme : usual, &p->scheme, j->err));
+    if (!o->scheme)
+        note(p, p->graph->node_count
+                    ? "scheme: auto (the default; --scheme chooses another)"
+                    : "scheme: he (auto, the default, needs a model with operators)");
     FANIN_TRY(add_recipe(j));
     for (int i = 0; i < o->rule_count; i++)
         FANIN_TRY(fanin__scheme_overlay(&p->scheme, o->rules[i], j->err));
@@ -261,7 +286,9 @@ static fanin_status build(job *j, const fanin_graph *graph, const fanin_init_opt
     j->winner = fanin_calloc(count + 1, sizeof *j->winner);
     j->matched = fanin_calloc(lines + 1, sizeof *j->matched);
     j->file_won = fanin_calloc(lines + 1, sizeof *j->file_won);
-    if (!p->rows || !p->texts || !j->winner || !j->matched || !j->file_won) return no_memory(j);
+    j->open = fanin_calloc(count + 1, sizeof *j->open);
+    if (!p->rows || !p->texts || !j->winner || !j->matched || !j->file_won || !j->open)
+        return no_memory(j);
     FANIN_TRY(fill_rows(j));
     set_hash(p);
     return p->notes.failed ? no_memory(j) : FANIN_OK;
@@ -279,6 +306,7 @@ fanin_status fanin_plan_create(const fanin_graph *graph, const fanin_init_option
     fanin_free(j.winner);
     fanin_free(j.matched);
     fanin_free(j.file_won);
+    fanin_free(j.open);
     if (status == FANIN_OK)
         *plan = j.plan;
     else

@@ -23,6 +23,15 @@ struct fanin_plan {
     void **drawn;         /* by row, in the row's dtype; NULL: not yet */
 };
 
+/* ---- auto.c ---- */
+/* Gives row `row` its rule; target: of its layer's second moment, NaN. */
+typedef fanin_status fanin__auto_row(void *ctx, int row, const char *rule, const char *reason,
+                                     double target);
+/* Decides the open rows of a plan whose other rows are decided. UNSUPPORTED names the operator that has no
+ * signal rule. */
+fanin_status fanin__auto_plan(fanin_plan *plan, const bool *open, fanin__auto_row *set, void *ctx,
+                              fanin_err *err);
+
 /* ---- compat.c ---- */
 fanin_status fanin__plan_fill_compat(const fanin_plan *plan, int i, uint64_t first, size_t n,
                                      fanin_dtype dtype, void *out, fanin_err *err);

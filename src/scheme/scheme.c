@@ -133,9 +133,6 @@ fanin_status fanin__scheme_load(const char *text, fanin__scheme *scheme, fanin_e
     scheme->name = fanin__strdup(text);
     if (!scheme->name)
         status = no_memory(err);
-    else if (fanin__strcasecmp(text, "auto") == 0)
-        status = fanin_err_set(err, FANIN_UNSUPPORTED,
-                               "the scheme 'auto' is not there yet; 'he' is the default");
     else if (fanin__scheme_add_builtin(scheme, text, &status, err))
         ;
     else if (looks_like_file(text))

@@ -13,6 +13,8 @@ static const fanin_scheme_line common[] = {
     {"prelu_slope", "constant:value=0.25"}, /* He et al. 2015, section 2.1 */
 };
 
+/* Not a rule: auto.c gives each its own. */
+static const fanin_scheme_line automatic[] = {{"weight", "auto"}};
 static const fanin_scheme_line he[] = {{"weight", "he_normal"}};
 static const fanin_scheme_line xavier[] = {{"weight", "xavier_uniform"}};
 static const fanin_scheme_line lecun[] = {{"weight", "lecun_normal"}};
@@ -59,6 +61,10 @@ static const struct {
 } schemes[] = {
 #define SCHEME(name, about, source) \
     { {#name, about, source, (int)FANIN_COUNT(name)}, name }
+    {{"auto",
+      "each weight the variance that gives its layer's output second moment 1, by the signal rules",
+      "docs/auto.md", (int)FANIN_COUNT(automatic)},
+     automatic},
     SCHEME(he, "he_normal on every weight: fan_in, gain sqrt 2, whatever follows",
            "He, Zhang, Ren, Sun 2015, section 2.2"),
     SCHEME(xavier, "xavier_uniform on every weight, gain 1",

@@ -1,0 +1,42 @@
+/* predict.h - the signal rules applied to a graph and the laws of its weights. */
+#ifndef FANIN_SCHEME_PREDICT_H
+#define FANIN_SCHEME_PREDICT_H
+
+#include "engine/program.h"
+#include "fanin/scheme.h"
+#include "operator/signal.h"
+
+/* A tensor's law: given (`fixed`), or chosen where the signal first meets it. */
+typedef struct fanin__law_of {
+    bool fixed, chosen;
+    double mean, var;
+    double unit, stream, target; /* of a weighted layer; NaN: none. See fanin__weight_use */
+    char why[96];
+} fanin__law_of;
+
+typedef struct fanin__analysis {
+    const fanin_graph *graph;
+    const fanin_tensors *tensors;
+    const char *loss;
+    int *tensor_of;      /* by value of the graph, -1: none */
+    fanin__law_of *laws; /* by tensor */
+    const fanin_program *program;
+    double classes; /* of the output; NaN without cross entropy */
+    bool again;     /* a tied weight was chosen anew behind its first use */
+} fanin__analysis;
+
+/* Second moment that a weighted layer's output should have, and its name for people. */
+double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *info,
+                          const fanin__weight_use *use, char *why, size_t size);
+/* Chooses the law of what is not fixed. */
+void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin__law_of *law,
+                        const fanin__weight_use *use);
+
+fanin_status fanin__analysis_create(const fanin_graph *graph, const fanin_tensors *tensors,
+                                    const char *loss, fanin__analysis *a, fanin_err *err);
+void fanin__analysis_fini(fanin__analysis *a);
+/* Runs the rules; `out` may be NULL. */
+fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options *options,
+                                 fanin_prediction *out, fanin_err *err);
+
+#endif

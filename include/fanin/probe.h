@@ -52,7 +52,8 @@ FANIN_API const char *fanin_verdict_name(fanin_verdict verdict);
  *              after it stay there (a small branch before a norm does no harm); or the fitted line
  *              changes by more than `slope` decades a layer and `range` decades end to end; or by more
  *              than 0.4 a layer (a factor 2.5) over 3 layers and more; or by twice `range`
- *   collapsed  the mean correlation between samples exceeds `correlation` */
+ *   collapsed  the mean correlation between samples exceeds `correlation`, and its distance from 1 is less than
+ *              half of what is predicted (0.9999 is too much in any case) */
 typedef struct fanin_thresholds {
     double slope;     /* 0.13: ReLU with Xavier loses 0.15 a layer */
     double range;     /* 1.5 */
@@ -167,7 +168,8 @@ typedef struct fanin_signal {
     fanin_verdict verdict;
     int first_bad; /* layer, -1: none */
     char advice[512];
-    size_t memory; /* bytes planned */
+    char unpredicted[512]; /* why the predicted figures are NaN; "" where they are not */
+    size_t memory;         /* bytes planned */
     double seconds;
 } fanin_signal;
 

@@ -85,7 +85,8 @@ typedef struct fanin_plan_row {
     const char *rule_text;
     fanin_moments moments;
     const char *reason; /* "dense, 784 inputs to Gemm fc1; he: gain sqrt(2) over fan_in 784" */
-    double target; /* second moment that `auto` aims at in the layer's output; NaN: another scheme */
+    double
+        target; /* second moment that `auto` aims at in the layer's output; NaN: another scheme */
 } fanin_plan_row;
 
 typedef struct fanin_plan fanin_plan;
@@ -98,6 +99,8 @@ FANIN_API fanin_status fanin_plan_create(const fanin_graph *graph,
                                          const fanin_init_options *options, fanin_plan **plan,
                                          fanin_err *err);
 FANIN_API void fanin_plan_destroy(fanin_plan *plan);
+/* The same rules with another seed. Not while another thread uses the plan. */
+FANIN_API void fanin_plan_reseed(fanin_plan *plan, uint64_t seed);
 
 FANIN_API int fanin_plan_count(const fanin_plan *plan);
 FANIN_API const fanin_plan_row *fanin_plan_row_at(const fanin_plan *plan, int i);
@@ -160,15 +163,16 @@ typedef struct fanin_value_prediction {
 typedef struct fanin_prediction {
     int value_count;
     fanin_value_prediction *values; /* by value of the graph; NaN where nothing is known */
-    double *targets; /* by value: second moment that the layer reading this weight should have; NaN */
+    double
+        *targets; /* by value: second moment that the layer reading this weight should have; NaN */
     double seconds;
 } fanin_prediction;
 
 typedef struct fanin_predict_options {
-    const fanin_plan *plan;       /* laws of the weights; NULL: values of `weights` or of the graph, */
-    const fanin_weights *weights; /* of which mean and variance are taken */
-    int64_t batch;                /* 0: 32 */
-    const char *loss;             /* NULL: fanin_graph_default_loss */
+    const fanin_plan *plan; /* laws of the weights; NULL: values of `weights` or of the graph, */
+    const fanin_weights *weights;                       /* of which mean and variance are taken */
+    int64_t batch;                                      /* 0: 32 */
+    const char *loss;                                   /* NULL: fanin_graph_default_loss */
     double input_mean, input_second, input_correlation; /* of floating inputs: mean, second moment,
                                      correlation of two samples; all 0: N(0,1), independent */
 } fanin_predict_options;

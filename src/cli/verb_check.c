@@ -266,15 +266,16 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
     fanin_init_options init = cli_init_options(&r->init);
     bool draw = r->init.scheme || r->init.rules.count || (!r->weights && cli_lacks_weights(g));
     if (draw && !init.scheme && !r->init.rules.count)
-        cli_note(c, "no weights in the model: scheme he");
+        cli_note(c, "no weights in the model: scheme auto");
     fanin_status status = fanin_signal_measure(g, draw ? &init : NULL, o, &s, &err);
     cli_progress_end(c);
     if (status != FANIN_OK) return cli_fail(c, status, &err);
     int code = 0;
+    if (s->unpredicted[0]) cli_note(c, "%s", s->unpredicted);
     if (r->html) {
         status = fanin_signal_page(
-            g->name, draw ? (init.scheme ? init.scheme : "he") : "weights of the file", s, r->html,
-            &err);
+            g->name, draw ? (init.scheme ? init.scheme : "auto") : "weights of the file", s,
+            r->html, &err);
         if (status != FANIN_OK) code = cli_fail(c, status, &err);
     }
     if (!code && r->tensorboard) {
@@ -284,7 +285,7 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
     if (!code)
         code =
             c->json
-                ? cli_json(c, signal_json(g, draw ? (init.scheme ? init.scheme : "he") : NULL, s))
+                ? cli_json(c, signal_json(g, draw ? (init.scheme ? init.scheme : "auto") : NULL, s))
                 : print_signal(c, s);
     bool strict = !r->fail_on || strcmp(r->fail_on, "never") != 0;
     if (!code && strict && s->verdict != FANIN_VERDICT_HEALTHY) code = 1;

@@ -162,10 +162,10 @@ static fanin_status start(job *j, fanin_err *err) {
     const cli_init *i = &r->init;
     fanin_init_options init = cli_init_options(i);
     bool draw = i->scheme || i->rules.count || (!r->weights && cli_lacks_weights(j->in->graph));
-    if (draw) j->scheme = init.scheme ? init.scheme : "he";
+    if (draw) j->scheme = init.scheme ? init.scheme : "auto";
     if (r->resume) return fanin_trainer_resume(j->trainer, r->resume, err);
     if (draw && !init.scheme && !i->rules.count)
-        cli_note(j->c, "no weights in the model: scheme he");
+        cli_note(j->c, "no weights in the model: scheme auto");
     return fanin_weights_fill(j->in->graph, draw ? &init : NULL, j->in->weights,
                               fanin_trainer_program(j->trainer), err);
 }

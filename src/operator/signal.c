@@ -11,7 +11,8 @@ typedef struct fanin__signal_block {
 } fanin__signal_block;
 
 static const fanin__signal_rule rules[FANIN__OP_COUNT] = {
-#define RULE(name) {fanin__forward_##name, fanin__backward_##name}
+#define RULE(name) \
+    { fanin__forward_##name, fanin__backward_##name }
     [FANIN__MAP] = RULE(map),
     [FANIN__BINARY] = RULE(binary),
     [FANIN__SELECT] = RULE(select),
@@ -95,7 +96,7 @@ static void input(fanin__signal *s, int node) {
     int channel = n->rank > 2 && feeds_window(s, node) ? 1 : n->rank - 1;
     bool ids = n->dtype != s->ir->dtype;
     for (int i = 0; i < n->rank; i++)
-        v->factors[i].role = i == 0                   ? FANIN__SAMPLE
+        v->factors[i].role = i == 0                 ? FANIN__SAMPLE
                              : i == channel && !ids ? FANIN__CHANNEL
                                                     : FANIN__POSITION;
     v->kind = ids ? FANIN__IDS : FANIN__DATA;

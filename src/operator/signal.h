@@ -74,12 +74,15 @@ typedef struct fanin__value_signal {
     fanin__item items[FANIN__ITEMS];
 } fanin__value_signal;
 
-/* How a weight is used, for who chooses its law. */
+/* How a weight is used, for who chooses its law. `stream`: second moment of what the result is added to next (1
+ * where that comes later), or of what an elementwise weight meets; NaN: none. */
 typedef struct fanin__weight_use {
     int weight, node;
-    bool layer;    /* a product or convolution (else a table, or elementwise) */
-    double unit;   /* second moment of the result for a weight variance of 1 */
-    double stream; /* second moment of what the result is added to next; NaN: to nothing yet known */
+    bool layer;  /* a product or convolution (else a table, or elementwise) */
+    double unit; /* second moment of the result for a weight variance of 1 */
+    double stream;
+    bool shortcut; /* what it is added to has more layers since they parted */
+    int before;    /* of a norm's scale: the weight whose layer it normalises; -1 */
 } fanin__weight_use;
 
 typedef struct fanin__weight_law {

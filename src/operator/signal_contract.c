@@ -54,7 +54,8 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
     fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 1 - side);
     const fanin__value_signal *w = operand_of(s, node, side);
     const fanin__node *xn = fanin__signal_node(s, n->inputs[1 - side]);
-    int last = n->rank - 1, contracted = side == 1 ? last : last - 1, kept = 2 * last - 1 - contracted;
+    int last = n->rank - 1, contracted = side == 1 ? last : last - 1,
+        kept = 2 * last - 1 - contracted;
     double fan = (double)xn->dims[contracted], level = 1;
     for (int f = x->first[contracted]; f < x->first[contracted + 1]; f++)
         level *= fanin__signal_mean_u(x->factors[f].u, x->factors[f].size);
@@ -101,7 +102,8 @@ static void weighted_matmul_back(fanin__signal *s, int node, int side) {
             out.u[x->first[axis] + k] = item.u[v->first[axis] + k];
     out.gamma *= fan * v->var;
     out.beta *= fan * v->var;
-    if (fanin__signal_role(x, contracted) & FANIN__POSITION) out.beta = 0; /* weights of their own */
+    if (fanin__signal_role(x, contracted) & FANIN__POSITION)
+        out.beta = 0; /* weights of their own */
     fanin__signal_give(s, n->inputs[1 - side], &out);
 }
 
@@ -195,7 +197,8 @@ static float *row_profile(fanin__signal *s, const fanin__attention *t, int64_t r
 
 static void product(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
-    fanin__value_signal *v = &s->values[node], *a = operand_of(s, node, 0), *b = operand_of(s, node, 1);
+    fanin__value_signal *v = &s->values[node], *a = operand_of(s, node, 0),
+                        *b = operand_of(s, node, 1);
     int last = n->rank - 1;
     double k = (double)fanin__signal_node(s, n->inputs[0])->dims[last];
     unsigned role = fanin__signal_role(a, last) | fanin__signal_role(b, last - 1);
@@ -231,15 +234,16 @@ static void product(fanin__signal *s, int node) {
     }
     fanin__signal_collapse(v, &v->m);
     if (place && a->attention && v->first[last] - v->first[last - 1] == 1)
-        v->factors[v->first[last - 1]].u = row_profile(
-            s, a->attention, v->factors[v->first[last - 1]].size, b->m.q, rb, v->m.q);
+        v->factors[v->first[last - 1]].u =
+            row_profile(s, a->attention, v->factors[v->first[last - 1]].size, b->m.q, rb, v->m.q);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
 }
 
 static void product_back(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
-    fanin__value_signal *v = &s->values[node], *a = operand_of(s, node, 0), *b = operand_of(s, node, 1);
+    fanin__value_signal *v = &s->values[node], *a = operand_of(s, node, 0),
+                        *b = operand_of(s, node, 1);
     int last = n->rank - 1;
     fanin__item g = fanin__signal_merge(s, node), to_a = g, to_b = g;
     double rows = (double)n->dims[last - 1], columns = (double)n->dims[last];
@@ -257,8 +261,7 @@ static void product_back(fanin__signal *s, int node) {
             to_a.u[a->first[last - 1] + f - v->first[last - 1]] = g.u[f];
     /* dA = g B', over columns; dB = A' g, over rows */
     to_a.gamma = columns * g.gamma * b->m.q + (wide ? columns * (columns - 1) * beta * b->m.b : 0);
-    to_a.beta = place ? columns * g.gamma * along(b, true, false)
-                      : columns * beta * b->m.q;
+    to_a.beta = place ? columns * g.gamma * along(b, true, false) : columns * beta * b->m.q;
     to_b.gamma = row_u * (rows * g.gamma * a->m.q +
                           (tall ? rows * (rows - 1) * beta * (place ? col_of(a) : a->m.b) : 0));
     to_b.beta = row_u * (rows * g.gamma * (place ? row_of(a) : a->m.q) +
@@ -322,7 +325,8 @@ static double overlap(const float *kept, int64_t rows, double columns, double co
     int64_t step = rows > MOST ? rows / MOST : 1, count = 0;
     for (int64_t i = 0; i < rows; i += step)
         for (int64_t j = 0; j < rows; j += step)
-            if (i != j) sum += 1 / fmax((double)(kept[i] > kept[j] ? kept[i] : kept[j]), 1), count++;
+            if (i != j)
+                sum += 1 / fmax((double)(kept[i] > kept[j] ? kept[i] : kept[j]), 1), count++;
     return count ? exp(covariance) * sum / (double)count : exp(covariance) / columns;
 }
 
@@ -427,7 +431,8 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
     for (int i = 0; i < w->rank && !s->failed; i++) {
         fanin__factor f = fanin__signal_merged(s, x, 2 + i);
         double taps = (double)w->kernel[i] / (transposed ? (double)w->stride[i] : 1);
-        int64_t in = transposed ? n->dims[2 + i] : f.size, out = transposed ? f.size : n->dims[2 + i];
+        int64_t in = transposed ? n->dims[2 + i] : f.size,
+                out = transposed ? f.size : n->dims[2 + i];
         fan *= taps;
         fanin__signal_push(s, v, 2 + i, n->dims[2 + i], FANIN__POSITION,
                            window_profile(s, w, i, f.u, in, out, taps, transposed));
@@ -451,13 +456,13 @@ static void convolve_back(fanin__signal *s, int node, bool transposed) {
     fanin__item item = fanin__signal_merge(s, node), out = item;
     double fan = (double)n->dims[1] / (double)w->groups;
     memset(out.u, 0, sizeof out.u);
-    for (int f = x->first[0]; f < x->first[1]; f++) out.u[f] = item.u[v->first[0] + f - x->first[0]];
+    for (int f = x->first[0]; f < x->first[1]; f++)
+        out.u[f] = item.u[v->first[0] + f - x->first[0]];
     for (int i = 0; i < w->rank; i++) {
         double taps = (double)w->kernel[i] / (transposed ? 1 : (double)w->stride[i]);
         int64_t in = transposed ? n->dims[2 + i] : xn->dims[2 + i];
         int64_t size = transposed ? xn->dims[2 + i] : n->dims[2 + i];
-        float *u =
-            window_profile(s, w, i, item.u[v->first[2 + i]], in, size, taps, !transposed);
+        float *u = window_profile(s, w, i, item.u[v->first[2 + i]], in, size, taps, !transposed);
         fan *= taps;
         int count = x->first[3 + i] - x->first[2 + i];
         if (count == 1)

@@ -69,38 +69,77 @@ static bool stored(const fanin__signal *s, int node, int depth) {
     return true;
 }
 
-/* What the node's result is added to next, past biases, dropout and moves: a residual stream. */
-static double stream_of(const fanin__signal *s, int node) {
-    int from = node;
+/* The other operand of the sum that the node's result goes into, past biases, dropout, norms and moves; -1. */
+static int partner_of(const fanin__signal *s, int node) {
     for (int steps = 0; steps < 24; steps++) {
-        int next = -1, count = s->first_reader[node + 1] - s->first_reader[node];
-        for (int r = s->first_reader[node]; r < s->first_reader[node + 1]; r++)
-            next = s->readers[r];
-        if (count != 1) return NAN;
+        int first = s->first_reader[node], count = s->first_reader[node + 1] - first;
+        if (count != 1) return -1;
+        int next = s->readers[first];
         const fanin__node *n = fanin__signal_node(s, next);
-        bool passes = n->op == FANIN__RESHAPE || n->op == FANIN__TRANSPOSE || n->op == FANIN__CAST;
-        passes = passes || (n->op == FANIN__MAP && n->attr.kind == FANIN__FN_SCALE) ||
-                 n->op == FANIN__SELECT;
+        bool passes =
+            n->op == FANIN__RESHAPE || n->op == FANIN__TRANSPOSE || n->op == FANIN__CAST ||
+            (n->op == FANIN__MAP && n->attr.kind == FANIN__FN_SCALE) || n->op == FANIN__SELECT;
         if (n->op == FANIN__BINARY) {
             int other = n->inputs[0] == node ? n->inputs[1] : n->inputs[0];
             passes = stored(s, other, 0);
-            const fanin__value_signal *v = &s->values[other];
-            if (!passes && (n->attr.kind == FANIN__ADD || n->attr.kind == FANIN__SUB))
-                return other < from && v->kind == FANIN__DATA && v->x
-                           ? v->m.q * fanin__signal_level(v)
-                           : NAN;
+            if (!passes)
+                return n->attr.kind == FANIN__ADD || n->attr.kind == FANIN__SUB ? other : -1;
         }
-        if (!passes) return NAN;
+        if (!passes) return -1;
         node = next;
     }
-    return NAN;
+    return -1;
+}
+
+/* Weighted layers behind a node, back to where its path forks off. */
+static int layers_behind(const fanin__signal *s, int node) {
+    int count = 0;
+    for (int steps = 0; steps < 256 && node >= 0; steps++) {
+        const fanin__node *n = fanin__signal_node(s, node);
+        int readers = 0;
+        for (int r = s->first_reader[node]; r < s->first_reader[node + 1]; r++)
+            readers += fanin__signal_node(s, s->readers[r])->op != FANIN__NORM_STATS;
+        if (readers > 1 || n->input_count == 0) break;
+        bool product = n->op == FANIN__CONV || n->op == FANIN__CONV_DATA || n->op == FANIN__MATMUL;
+        if (product && (stored(s, n->inputs[1], 0) || stored(s, n->inputs[0], 0))) count++;
+        int next = -1;
+        for (int i = n->input_count - 1; i >= 0; i--)
+            if (!stored(s, n->inputs[i], 0) &&
+                fanin__signal_node(s, n->inputs[i])->op != FANIN__NORM_STATS)
+                next = n->inputs[i];
+        node = next;
+    }
+    return count;
+}
+
+/* The weight of the layer that a batch norm reads, past its bias; -1. */
+static int weight_before(const fanin__signal *s, int node) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    if (n->op != FANIN__NORM_APPLY) return -1;
+    n = fanin__signal_node(s, n->inputs[0]);
+    if (n->op == FANIN__BINARY && n->attr.kind == FANIN__ADD && stored(s, n->inputs[1], 0))
+        n = fanin__signal_node(s, n->inputs[0]);
+    if (n->op != FANIN__CONV && n->op != FANIN__MATMUL && n->op != FANIN__CONV_DATA) return -1;
+    return s->values[n->inputs[1]].kind == FANIN__PARAM ? s->values[n->inputs[1]].weight : -1;
 }
 
 fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__value_signal *p,
                                     bool layer, double unit) {
     if (p->weight < 0) return (fanin__weight_law){p->m.mean, p->var};
-    fanin__weight_use use = {p->weight, node, layer, unit * p->factor * p->factor,
-                             layer ? stream_of(s, node) : s->beside};
+    fanin__weight_use use = {p->weight,
+                             node,
+                             layer,
+                             unit * p->factor * p->factor,
+                             s->beside,
+                             false,
+                             weight_before(s, node)};
+    int partner = layer || use.before >= 0 ? partner_of(s, node) : -1;
+    if (partner >= 0) {
+        const fanin__value_signal *v = &s->values[partner];
+        bool known = v->kind == FANIN__DATA && v->x;
+        use.stream = known ? v->m.q * fanin__signal_level(v) : 1;
+        use.shortcut = layers_behind(s, partner) > layers_behind(s, node);
+    }
     fanin__weight_law law = s->options.law(s->options.ctx, &use);
     law.mean *= p->factor;
     law.var *= p->factor * p->factor;
@@ -124,8 +163,8 @@ static float *sample_constant(fanin__signal *s, int node, const fanin__value_sig
             for (int site = 0; site < FANIN__SITES; site++) {
                 bool place = role & FANIN__POSITION, sample = role & FANIN__SAMPLE;
                 int pick = (place ? site & 1 : 0) | (sample ? site & 2 : 0);
-                at[site] += (int64_t)(((uint64_t)w[pick] * (uint64_t)t.dims[axis]) >> 32) *
-                            t.strides[axis];
+                at[site] +=
+                    (int64_t)(((uint64_t)w[pick] * (uint64_t)t.dims[axis]) >> 32) * t.strides[axis];
             }
         }
         for (int site = 0; site < FANIN__SITES; site++)
@@ -276,8 +315,7 @@ fanin__item fanin__signal_merge(fanin__signal *s, int node) {
     }
     double gamma, beta;
     fanin__signal_total(s, &r, &gamma, &beta);
-    fanin__item out = {
-        .source = fanin__signal_source(s), .gamma = gamma, .beta = beta, .scale = 1};
+    fanin__item out = {.source = fanin__signal_source(s), .gamma = gamma, .beta = beta, .scale = 1};
     memcpy(out.u, r.u, sizeof out.u);
     return out;
 }
@@ -293,8 +331,7 @@ static void pass(fanin__signal *s, int node, int operand, const float *slope, do
         item.scale *= k;
         if (slope) {
             float *d = fanin__signal_array(s, 2);
-            for (int j = 0; d && j < 2 * s->points; j++)
-                d[j] = slope[j] * (item.d ? item.d[j] : 1);
+            for (int j = 0; d && j < 2 * s->points; j++) d[j] = slope[j] * (item.d ? item.d[j] : 1);
             item.d = d;
         }
         fanin__signal_give(s, n->inputs[operand], &item);
@@ -484,7 +521,8 @@ static bool same_sizes(const fanin__value_signal *a, const fanin__value_signal *
     int n = a->first[axis + 1] - a->first[axis];
     if (n != b->first[axis + 1] - b->first[axis]) return false;
     for (int k = 0; k < n; k++)
-        if (a->factors[a->first[axis] + k].size != b->factors[b->first[axis] + k].size) return false;
+        if (a->factors[a->first[axis] + k].size != b->factors[b->first[axis] + k].size)
+            return false;
     return true;
 }
 

@@ -235,8 +235,8 @@ void fanin__signal_settle(fanin__signal *s, fanin__value_signal *v) {
     size_t n = (size_t)s->points, bytes = n * sizeof(float);
     bool place = fanin__signal_varies(v, FANIN__POSITION);
     bool sample = fanin__signal_varies(v, FANIN__SAMPLE);
-    bool copy = (!place && memcmp(v->x, v->x + n, bytes)) ||
-                (!sample && memcmp(v->x, v->x + 2 * n, bytes));
+    bool copy =
+        (!place && memcmp(v->x, v->x + n, bytes)) || (!sample && memcmp(v->x, v->x + 2 * n, bytes));
     if (copy) {
         float *x = fanin__signal_array(s, FANIN__SITES);
         if (!x) return;

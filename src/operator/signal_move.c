@@ -203,7 +203,8 @@ static void absorb(fanin__signal *s, fanin__value_signal *v) {
     }
 }
 
-static void part(fanin__signal *s, int node, const fanin__value_signal *x, int rank, const pick *p) {
+static void part(fanin__signal *s, int node, const fanin__value_signal *x, int rank,
+                 const pick *p) {
     fanin__value_signal *v = &s->values[node];
     fanin__factor old = fanin__signal_merged(s, x, p->axis), now = old;
     copy(v, x);
@@ -220,8 +221,8 @@ static void part(fanin__signal *s, int node, const fanin__value_signal *x, int r
 }
 
 /* Backward: what is picked gets its gradient, the rest none. */
-static void part_back(fanin__signal *s, int node, const fanin__value_signal *v, const fanin__item *it,
-                      int operand, const pick *p) {
+static void part_back(fanin__signal *s, int node, const fanin__value_signal *v,
+                      const fanin__item *it, int operand, const pick *p) {
     int to = fanin__signal_node(s, node)->inputs[operand];
     fanin__value_signal *x = &s->values[to];
     fanin__factor old = fanin__signal_merged(s, x, p->axis);
@@ -304,9 +305,11 @@ void fanin__forward_pad(fanin__signal *s, int node) {
         now.size = n->dims[axis];
         if (old.role & FANIN__CHANNEL && v->x) {
             float *y = fanin__signal_array(s, FANIN__SITES);
-            int half = s->points / 2, keep = (int)((double)half * (double)old.size / (double)now.size);
+            int half = s->points / 2,
+                keep = (int)((double)half * (double)old.size / (double)now.size);
             for (int i = 0; y && i < FANIN__SITES * s->points; i++)
-                y[i] = (int)((uint32_t)(i % half) * 2654435761u % (uint32_t)half) < keep ? v->x[i] : 0;
+                y[i] =
+                    (int)((uint32_t)(i % half) * 2654435761u % (uint32_t)half) < keep ? v->x[i] : 0;
             v->x = y;
         } else if (now.size <= 1 << 20) {
             now.u = fanin__signal_take(s, (size_t)now.size * sizeof(float));

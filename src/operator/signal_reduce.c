@@ -32,7 +32,8 @@ static counts count_roles(const fanin__value_signal *x, int rank, unsigned mask)
     return c;
 }
 
-static void reduced_factors(fanin__signal *s, int node, const fanin__value_signal *x, double *level) {
+static void reduced_factors(fanin__signal *s, int node, const fanin__value_signal *x,
+                            double *level) {
     const fanin__node *n = fanin__signal_node(s, node);
     fanin__value_signal *v = &s->values[node];
     fanin__value_signal in = *x;
@@ -58,7 +59,7 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
     double q = x->m.q - mm, a = x->m.a - mm, b = x->m.b - mm, c = x->m.c - mm;
     double places = (q + (k.place - 1) * b) / k.place, across = (a + (k.place - 1) * c) / k.place;
     double all = (places + (k.sample - 1) * across) / k.sample / k.channel; /* Var of the mean */
-    double one = k.sample > 1 ? all : across / k.channel;                   /* of another sample's */
+    double one = k.sample > 1 ? all : across / k.channel; /* of another sample's */
     enum { MANY_CHANNELS = 128 };
     bool still = !fanin__signal_varies(v, FANIN__CHANNEL) && k.channel >= MANY_CHANNELS &&
                  all < 0.01 * fmax(q, mm);
@@ -125,7 +126,8 @@ void fanin__forward_reduce(fanin__signal *s, int node) {
         return;
     }
     if (n->attr.order == 1) { /* what softmax subtracts: any number does */
-        v->x = fanin__signal_constant(s, x->m.mean + 2 * sqrt(fmax(x->m.q - x->m.mean * x->m.mean, 0)));
+        v->x = fanin__signal_constant(s, x->m.mean +
+                                             2 * sqrt(fmax(x->m.q - x->m.mean * x->m.mean, 0)));
         if (v->x) v->m = fanin__signal_moments(s, v->x);
         return;
     }
@@ -150,9 +152,9 @@ static void chosen_back(fanin__signal *s, int node, const float *chosen, double 
     memset(out.u, 0, sizeof out.u);
     if (keep_axes)
         for (int axis = 0; axis < n->rank; axis++)
-            for (int k = 0; k < v->first[axis + 1] - v->first[axis] &&
-                            v->factors[v->first[axis] + k].size ==
-                                x->factors[x->first[axis] + k].size;
+            for (int k = 0;
+                 k < v->first[axis + 1] - v->first[axis] &&
+                 v->factors[v->first[axis] + k].size == x->factors[x->first[axis] + k].size;
                  k++)
                 out.u[x->first[axis] + k] = item.u[v->first[axis] + k];
     out.gamma = share * (item.gamma + more * fmax(item.beta, 0));
@@ -175,7 +177,8 @@ void fanin__backward_reduce(fanin__signal *s, int node) {
         fanin__item item = v->items[i];
         memset(item.u, 0, sizeof item.u);
         for (int axis = 0; axis < n->rank; axis++)
-            for (int f = 0; !(n->attr.mask >> axis & 1) && f < v->first[axis + 1] - v->first[axis]; f++)
+            for (int f = 0; !(n->attr.mask >> axis & 1) && f < v->first[axis + 1] - v->first[axis];
+                 f++)
                 item.u[x->first[axis] + f] = v->items[i].u[v->first[axis] + f];
         if (k.place > 1) {
             double gamma, beta;
@@ -198,7 +201,8 @@ static double window_size(const fanin__op_window *w) {
 }
 
 /* Axes of a pool: those before the window's as they are, the window's one factor each. */
-static void pooled_factors(fanin__signal *s, int node, const fanin__value_signal *x, double *valid) {
+static void pooled_factors(fanin__signal *s, int node, const fanin__value_signal *x,
+                           double *valid) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__op_window *w = &n->attr.window;
     fanin__value_signal *v = &s->values[node];
@@ -207,7 +211,8 @@ static void pooled_factors(fanin__signal *s, int node, const fanin__value_signal
     v->factor_count = 0;
     for (int axis = 0; axis < lead; axis++) {
         v->first[axis] = v->factor_count;
-        for (int f = x->first[axis]; f < x->first[axis + 1] && v->factor_count < FANIN__FACTORS; f++)
+        for (int f = x->first[axis]; f < x->first[axis + 1] && v->factor_count < FANIN__FACTORS;
+             f++)
             v->factors[v->factor_count++] = x->factors[f];
     }
     for (int i = 0; i < w->rank; i++) {
@@ -303,8 +308,7 @@ static void pool_back_profiles(fanin__signal *s, int node, const fanin__item *it
     for (int f = 0; f < x->first[lead] && f < v->first[lead]; f++) out->u[f] = item->u[f];
     for (int i = 0; i < n->attr.window.rank; i++)
         if (x->first[lead + i + 1] - x->first[lead + i] == 1)
-            out->u[x->first[lead + i]] =
-                spread_profile(s, n, from, i, item->u[v->first[lead + i]]);
+            out->u[x->first[lead + i]] = spread_profile(s, n, from, i, item->u[v->first[lead + i]]);
 }
 
 void fanin__backward_sumpool(fanin__signal *s, int node) {

@@ -157,10 +157,9 @@ static fanin_status fill_inputs(const fanin__subject *s, fanin_program *p, fanin
 }
 
 fanin_status fanin__fill_program(const fanin__subject *s, fanin_program *p, fanin_err *err) {
-    if (s->init) {
-        fanin_init_options seeded = *s->init;
-        seeded.seed = s->seed;
-        FANIN_TRY(fanin_weights_fill(s->graph, &seeded, NULL, p, err));
+    if (s->plan) {
+        fanin_plan_reseed(s->plan, s->seed);
+        FANIN_TRY(fanin_plan_apply(s->plan, p, err));
     } else {
         FANIN_TRY(fanin_weights_fill(s->graph, NULL, s->options->weights, p, err));
     }

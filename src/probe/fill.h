@@ -6,7 +6,8 @@
 
 typedef struct fanin__subject {
     const fanin_graph *graph;
-    const fanin_init_options *init; /* NULL: the options' weights, or those of the graph */
+    fanin_plan
+        *plan; /* drawn anew for the seed; NULL: the options' weights, or those of the graph */
     const fanin_signal_options *options;
     const char *loss;
     uint64_t seed; /* of weights, inputs and targets */

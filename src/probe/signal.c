@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "probe/figures.h"
+#include "probe/predict.h"
 #include "probe/second.h"
 #include "probe/signal.h"
 
@@ -86,20 +87,19 @@ static fanin_status judge_symmetry_again(pass *s, fanin_program *p, fanin_err *e
 static const char *loss_of(const fanin_graph *g, const fanin_signal_options *o) {
     if (o->loss) return o->loss;
     if (o->data) return fanin_dataset_get_info(o->data)->classes ? "cross_entropy" : "mse";
-    int rank = g->output_count ? g->values[g->outputs[0]].rank : 0;
-    return rank == 2 || rank == 3 || rank < 0 ? "cross_entropy" : "mse";
+    return fanin_graph_default_loss(g);
 }
 
-static fanin_status run_seeds(const fanin_graph *g, const fanin_init_options *init,
+/* `known`: what predictions need to know of the inputs. */
+static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t seed,
                               const fanin_signal_options *o, const fanin__layer *layers,
-                              fanin_signal *s, fanin_err *err) {
+                              fanin_predict_options *known, fanin_signal *s, fanin_err *err) {
     const char *loss = loss_of(g, o);
     const fanin_program_options po = {
         .batch = o->batch, .loss = loss, .gradients = true, .keep_values = true};
     fanin_program *p;
     FANIN_TRY(fanin_program_create(g, &po, &p, err));
     fanin_status status = FANIN_OK;
-    uint64_t seed = init ? init->seed : 0;
     fanin_buffer x = fanin_program_input(p, 0);
     double variance = 0;
     pass now = {.graph = g,
@@ -111,8 +111,9 @@ static fanin_status run_seeds(const fanin_graph *g, const fanin_init_options *in
     for (int k = 0; k < o->seeds && status == FANIN_OK; k++) {
         if (fanin_interrupted())
             status = fanin_err_set(err, FANIN_INTERRUPTED, "stopped at seed %d of %d", k, o->seeds);
-        fanin__subject subject = {g, init, o, loss, seed + (uint64_t)k};
+        fanin__subject subject = {g, plan, o, loss, seed + (uint64_t)k};
         if (status == FANIN_OK) status = fanin__fill_program(&subject, p, err);
+        if (status == FANIN_OK && k == 0 && (o->data || o->inputs)) fanin__input_moments(x, known);
         if (status == FANIN_OK) status = fanin_program_run(p, err);
         if (status != FANIN_OK) break;
         double expected, spread;
@@ -137,10 +138,10 @@ static fanin_status run_seeds(const fanin_graph *g, const fanin_init_options *in
 }
 
 /* What takes programs of its own: the network of the first seed. */
-static fanin_status run_more(const fanin_graph *g, const fanin_init_options *init,
+static fanin_status run_more(const fanin_graph *g, fanin_plan *plan, uint64_t seed,
                              const fanin_signal_options *o, const fanin__layer *layers,
                              fanin_signal *s, fanin_err *err) {
-    const fanin__subject subject = {g, init, o, loss_of(g, o), init ? init->seed : 0};
+    const fanin__subject subject = {g, plan, o, loss_of(g, o), seed};
     FANIN_TRY(fanin__measure_jacobian(&subject, o->spectrum, s->jacobian.outputs, s, err));
     if (o->hessian) FANIN_TRY(fanin__measure_hessian(&subject, layers, s, err));
     if (o->kernel) FANIN_TRY(fanin__measure_kernel(&subject, s, err));
@@ -177,11 +178,16 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
                 status = FANIN_NOMEM;
         }
     }
-    if (status == FANIN_OK)
-        status = run_seeds(g, init, &o, layers, s, err);
-    else
-        fanin_err_set(err, status, "check: no memory");
-    if (status == FANIN_OK) status = run_more(g, init, &o, layers, s, err);
+    if (status != FANIN_OK) fanin_err_set(err, status, "check: no memory");
+    fanin_plan *plan = NULL;
+    fanin_predict_options known = {.weights = o.weights, .loss = loss_of(g, &o), .batch = o.batch};
+    uint64_t seed = init ? init->seed : 0;
+    if (status == FANIN_OK && init) status = fanin_plan_create(g, init, &plan, err);
+    known.plan = plan;
+    if (status == FANIN_OK) status = run_seeds(g, plan, seed, &o, layers, &known, s, err);
+    if (status == FANIN_OK) status = run_more(g, plan, seed, &o, layers, s, err);
+    if (status == FANIN_OK) status = fanin__predict_layers(g, layers, &known, s, err);
+    fanin_plan_destroy(plan);
     fanin__layers_free(layers, count);
     if (status != FANIN_OK) {
         fanin_signal_destroy(s);

@@ -195,10 +195,18 @@ static bool drifts(fanin_signal *s, const fanin_thresholds *t, bool backward) {
     return true;
 }
 
+/* Half as far from 1 as predicted, and never below the threshold; beyond 0.9999 nothing is left of the inputs,
+ * predicted or not. */
+static double correlation_limit(const fanin_layer_signal *l, double threshold) {
+    double predicted = l->predicted_correlation, limit = 0.5 * (1 + predicted);
+    if (!isfinite(predicted)) return threshold;
+    return fmax(fmin(limit, 0.9999), threshold);
+}
+
 static bool collapsed(fanin_signal *s, const fanin_thresholds *t) {
     for (int i = 0; i + 1 < s->layer_count; i++) {
         const fanin_layer_signal *l = &s->layers[i];
-        if (!(l->sample_correlation > t->correlation)) continue;
+        if (!(l->sample_correlation > correlation_limit(l, t->correlation))) continue;
         char text[400];
         snprintf(text, sizeof text,
                  "at layer %s all samples look alike (correlation %.4f): less depth, a residual "

@@ -26,13 +26,25 @@ double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *inf
         snprintf(why, size, "output layer, small logits of %.0f classes", a->classes);
         return logit_share * log(c);
     }
-    if (info->closes && use->stream > 0 && a->tensors->residuals > 0) {
+    if (info->closes && use->stream > 0 && !use->shortcut && a->tensors->residuals > 1) {
         snprintf(why, size, "closes a residual branch, 1/%d of the stream's %.3g",
                  a->tensors->residuals, use->stream);
         return use->stream / a->tensors->residuals;
     }
-    snprintf(why, size, "hidden layer");
+    snprintf(why, size, use->shortcut ? "shortcut" : "hidden layer");
     return 1;
+}
+
+/* 1, and where the norm closes a residual branch what its layer would have been scaled by. */
+static void choose_scale(const fanin__analysis *a, fanin__law_of *law,
+                         const fanin__weight_use *use) {
+    const fanin_tensor_info *layer = fanin__analysis_tensor(a, use->before);
+    law->mean = 1;
+    snprintf(law->why, sizeof law->why, "a norm leaves what it normalises");
+    if (!layer || !layer->closes || use->shortcut || a->tensors->residuals < 2) return;
+    law->mean = 1 / sqrt(a->tensors->residuals);
+    snprintf(law->why, sizeof law->why, "norm that closes one of %d residual branches: 1/sqrt(%d)",
+             a->tensors->residuals, a->tensors->residuals);
 }
 
 void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin__law_of *law,
@@ -43,6 +55,8 @@ void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin
         if (law->chosen && !table) return;
         if (law->chosen && fabs(var / law->var - 1) > 0.01) a->again = true;
         law->var = var;
+    } else if (info->tensor.cls == FANIN_CLASS_NORM_SCALE) {
+        if (!law->chosen) choose_scale(a, law, use);
     } else if (!law->chosen) {
         bool beside = use->stream > 0;
         switch (info->tensor.cls) {
@@ -54,9 +68,7 @@ void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin
             law->var = beside ? use->stream : 1;
             snprintf(law->why, sizeof law->why, "as large as the tokens that follow");
             break;
-        default:
-            law->var = 1;
-            snprintf(law->why, sizeof law->why, "rows of second moment 1");
+        default: law->var = 1; snprintf(law->why, sizeof law->why, "rows of second moment 1");
         }
     }
     law->chosen = true;
@@ -68,8 +80,10 @@ void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin
 static void rule_text(const fanin__law_of *law, char *text, size_t size) {
     if (law->var > 0)
         snprintf(text, size, "normal:std=%.4g", sqrt(law->var));
+    else if (law->mean == 1)
+        snprintf(text, size, "ones");
     else
-        snprintf(text, size, "zeros");
+        snprintf(text, size, "constant:value=%.4g", law->mean);
 }
 
 static void reason_text(const fanin__law_of *law, char *text, size_t size) {
@@ -99,7 +113,8 @@ fanin_status fanin__auto_plan(fanin_plan *plan, const bool *open, fanin__auto_ro
     fanin_err why = {0};
     fanin_status status = fanin__analysis_run(&a, &o, NULL, &why);
     if (status != FANIN_OK && status != FANIN_NOMEM)
-        fanin_err_set(err, status, "%.400s; the scheme auto needs it: name another one", why.message);
+        fanin_err_set(err, status, "%.400s; the scheme auto needs it: name another one",
+                      why.message);
     else if (status != FANIN_OK)
         fanin_err_set(err, status, "%s", why.message);
     for (int i = 0; i < plan->count && status == FANIN_OK; i++) {
@@ -107,7 +122,9 @@ fanin_status fanin__auto_plan(fanin_plan *plan, const bool *open, fanin__auto_ro
         char text[64], reason[256];
         if (!open[i]) continue;
         if (!law->chosen) {
-            status = set(ctx, i, "he_normal", "auto: the outputs do not depend on it", NAN);
+            bool scale = plan->rows[i].tensor.cls == FANIN_CLASS_NORM_SCALE;
+            status = set(ctx, i, scale ? "ones" : "he_normal",
+                         "auto: the outputs do not depend on it", NAN);
             continue;
         }
         rule_text(law, text, sizeof text);

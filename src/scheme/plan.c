@@ -328,6 +328,12 @@ void fanin_plan_destroy(fanin_plan *p) {
     fanin_free(p);
 }
 
+void fanin_plan_reseed(fanin_plan *p, uint64_t seed) {
+    if (p->seed == seed) return;
+    p->seed = seed;
+    fanin__plan_forget(p);
+}
+
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 int fanin_plan_count(const fanin_plan *plan) { return plan->count; }

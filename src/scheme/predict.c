@@ -11,6 +11,11 @@ static fanin_status no_memory(fanin_err *err) {
 
 /* ---- laws of weights ----------------------------------------------------------------------------- */
 
+const fanin_tensor_info *fanin__analysis_tensor(const fanin__analysis *a, int weight) {
+    int t = weight >= 0 ? a->tensor_of[a->program->weights[weight].value] : -1;
+    return t >= 0 ? &a->tensors->items[t] : NULL;
+}
+
 static fanin__weight_law law_of(void *ctx, const fanin__weight_use *use) {
     fanin__analysis *a = ctx;
     int value = a->program->weights[use->weight].value, t = a->tensor_of[value];
@@ -79,12 +84,11 @@ static void open_sizes(const fanin_graph *g, int64_t batch, int64_t dims[8][FANI
     }
 }
 
-/* Second moment of an element of d own loss / d output. Cross entropy: softmax minus one-hot over the mean of
+/* NaN for a loss without a formula here. Second moment of an element of d own loss / d output. Cross entropy: softmax minus one-hot over the mean of
  * `rows`; softmax of logits of variance v has sum of squares e^v / C. mse: 2 (y - t) over their number. */
 static double loss_gradient(const fanin__analysis *a, const fanin__sites *m, const fanin__node *n,
                             double per_sample) {
-    if (strcmp(a->loss, "cross_entropy") != 0)
-        return 4 * (m->q + 1) / (per_sample * per_sample);
+    if (strcmp(a->loss, "cross_entropy") != 0) return 4 * (m->q + 1) / (per_sample * per_sample);
     double c = (double)n->dims[n->rank - 1], rows = per_sample / c;
     double v = fmax(m->q - m->mean * m->mean, 0);
     if (c < 1.5) return 0.25 * (1 + v / 4) / (rows * rows);
@@ -108,7 +112,7 @@ static fanin_status name_place(const fanin__analysis *a, const int *nodes, const
 }
 
 static void read_values(const fanin__analysis *a, const int *nodes, const fanin__signal *s,
-                        double batch, fanin_prediction *out) {
+                        double batch, bool gradients, fanin_prediction *out) {
     for (int i = 0; i < a->graph->value_count; i++) {
         fanin_value_prediction *p = &out->values[i];
         fanin__sites m;
@@ -117,7 +121,7 @@ static void read_values(const fanin__analysis *a, const int *nodes, const fanin_
         p->mean = m.mean;
         p->second_moment = m.q;
         p->correlation = m.q > 0 ? m.a / m.q : NAN;
-        p->grad_norm = sqrt(fanin__signal_gradient(s, nodes[i]) * elements);
+        if (gradients) p->grad_norm = sqrt(fanin__signal_gradient(s, nodes[i]) * elements);
     }
     for (int i = 0; i < a->tensors->count; i++)
         out->targets[a->tensors->items[i].value] = a->laws[i].target;
@@ -136,7 +140,7 @@ static fanin_status one_run(fanin__analysis *a, const fanin_predict_options *o, 
     if (g->output_count < 1) return fanin_err_set(err, FANIN_ARG, "%s has no output", g->name);
     int output = nodes[g->outputs[0]];
     const fanin__node *n = &p->ir.nodes[output];
-    if (strcmp(a->loss, "cross_entropy") == 0 && n->rank > 0)
+    if (strncmp(a->loss, "cross_entropy", 13) == 0 && n->rank > 0)
         a->classes = (double)n->dims[n->rank - 1];
     int *outputs = fanin_calloc((size_t)g->output_count, sizeof *outputs);
     if (!outputs) return no_memory(err);
@@ -146,8 +150,9 @@ static fanin_status one_run(fanin__analysis *a, const fanin_predict_options *o, 
     if (status == FANIN_OK && out && fanin__signal_read(&s, output, &m)) {
         double batch = n->rank > 0 && n->dims[0] > 0 ? (double)n->dims[0] : 1;
         double per_sample = (double)n->count / batch;
-        status = fanin__signal_backward(&s, output, loss_gradient(a, &m, n, per_sample));
-        if (status == FANIN_OK) read_values(a, nodes, &s, batch, out);
+        double gamma = loss_gradient(a, &m, n, per_sample);
+        if (!isnan(gamma)) status = fanin__signal_backward(&s, output, gamma);
+        if (status == FANIN_OK) read_values(a, nodes, &s, batch, !isnan(gamma), out);
     }
     if (status != FANIN_OK) status = name_place(a, nodes, &s, err);
     fanin__signal_fini(&s);
@@ -201,7 +206,8 @@ static void moments_of(const fanin_array *w, double *mean, double *var) {
 }
 
 /* From the plan's row, else from values. */
-static fanin_status fix_law(fanin__analysis *a, int t, const fanin_predict_options *o, fanin_err *err) {
+static fanin_status fix_law(fanin__analysis *a, int t, const fanin_predict_options *o,
+                            fanin_err *err) {
     const fanin_tensor_info *info = &a->tensors->items[t];
     const fanin_value *v = &a->graph->values[info->value];
     fanin__law_of *law = &a->laws[t];

@@ -31,6 +31,8 @@ double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *inf
 /* Chooses the law of what is not fixed. */
 void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin__law_of *law,
                         const fanin__weight_use *use);
+/* The tensor that weight number `weight` of the program is; NULL for -1. */
+const fanin_tensor_info *fanin__analysis_tensor(const fanin__analysis *a, int weight);
 
 fanin_status fanin__analysis_create(const fanin_graph *graph, const fanin_tensors *tensors,
                                     const char *loss, fanin__analysis *a, fanin_err *err);

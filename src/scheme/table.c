@@ -14,7 +14,7 @@ static const fanin_scheme_line common[] = {
 };
 
 /* Not a rule: auto.c gives each its own. */
-static const fanin_scheme_line automatic[] = {{"weight", "auto"}};
+static const fanin_scheme_line automatic[] = {{"weight norm_scale", "auto"}};
 static const fanin_scheme_line he[] = {{"weight", "he_normal"}};
 static const fanin_scheme_line xavier[] = {{"weight", "xavier_uniform"}};
 static const fanin_scheme_line lecun[] = {{"weight", "lecun_normal"}};

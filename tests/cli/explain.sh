@@ -5,7 +5,7 @@ unset COLUMNS
 check table "$FANIN" explain resnet:20
 check fits_80_columns sh -c "'$FANIN' explain resnet:20 --quiet | awk '{gsub(/[^ -~]+/, \"x\")} length > 80 {bad = 1} END {exit bad}'"
 check json sh -c "'$FANIN' explain resnet:50 --scheme he --json | grep -q '\"parameters\":25557032'"
-check json_fields sh -c "'$FANIN' explain mlp:4-3 --json --quiet | grep -q '\"name\":\"fc1.weight\",\"shape\":\[3,4\],\"dtype\":\"F32\",\"op\":\"Gemm\",\"class\":\"output\",\"fan_in\":4.0,\"fan_out\":3.0,\"rule\":\"he_normal\",\"mean\":0.0,\"std\":0.70710678118654'"
+check json_fields sh -c "'$FANIN' explain mlp:4-3 --scheme he --json --quiet | grep -q '\"name\":\"fc1.weight\",\"shape\":\[3,4\],\"dtype\":\"F32\",\"op\":\"Gemm\",\"class\":\"output\",\"fan_in\":4.0,\"fan_out\":3.0,\"rule\":\"he_normal\",\"mean\":0.0,\"std\":0.70710678118654'"
 
 check as_scheme sh -c "'$FANIN' explain gpt2:layers=2,width=64,heads=4,vocab=65 --scheme gpt2 --as-scheme > s.yaml"
 check read_back sh -c "'$FANIN' init gpt2:layers=2,width=64,heads=4,vocab=65 --scheme s.yaml -o a.safetensors"
@@ -24,6 +24,8 @@ says shadowed_says "shadowed"
 printf -- '- match: *.weight\n  rule: zeros\n' > unquoted.yaml
 exits 3 unquoted "$FANIN" explain mlp:4-3 --scheme unquoted.yaml
 says unquoted_says "must be quoted"
+check auto_by_default sh -c "'$FANIN' explain mlp:100-50-10 --quiet --json | grep -q '\"scheme\":\"auto\"'"
+check auto_says_why sh -c "'$FANIN' explain mlp:100-50-10 --why | tr -s ' \n' ' ' | grep -q 'auto: target second moment 1 (hidden layer); weights of variance 1 would give 100'"
 exits 2 auto_without_operators "$FANIN" explain tensor:w=4x3 --scheme auto
 exits 2 rule_that_does_not_fit "$FANIN" explain mlp:4-3 --rule '*.weight=dirac'
 exits 2 template_without_layout "$FANIN" explain a.safetensors

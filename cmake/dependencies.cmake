@@ -3,6 +3,7 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(LibLZMA REQUIRED)
+find_package(PNG REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
@@ -18,7 +19,7 @@ target_include_directories(fanin-dnnl INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(fanin-dnnl INTERFACE ${DNNL_LIBRARY})
 
 set(FANIN_NET_DEPENDENCIES fanin-dnnl OpenMP::OpenMP_C PkgConfig::PROTOBUF_C PkgConfig::YAML
-  PkgConfig::MINIZIP PkgConfig::SQLITE ZLIB::ZLIB LibLZMA::LibLZMA)
+  PkgConfig::MINIZIP PkgConfig::SQLITE ZLIB::ZLIB LibLZMA::LibLZMA PNG::PNG)
 set(FANIN_CLI_DEPENDENCIES PkgConfig::JANSSON)
 
 # onnx.proto, as installed, turned into C at build time.

@@ -29,12 +29,15 @@ typedef struct fanin_dataset_info {
     int64_t target_count;             /* real numbers, or labels, of one sample */
     uint64_t train_count, test_count; /* 0: a generator without end */
     const char *about;
+    const char *split; /* how train and test came apart, for the record */
 } fanin_dataset_info;
 
 /* "mnist", "fashion-mnist", "cifar10" (looked for under $FANIN_DATA, ./data, $XDG_DATA_HOME/fanin, plain, .gz or
- * .xz), "shapeset[:neg=0]", "xor[:bits=N]", "spirals[:noise=S]", "teacher:IN-HIDDEN-OUT", or
- * "x.npy,t.npy". `seed` addresses generators; 0 is a seed like any other.
- * Errors: NOTFOUND names the files looked for and where, ARG options, FORMAT names file and place. */
+ * .xz), "shapeset[:neg=0]", "xor[:bits=N]", "spirals[:noise=S]", "blobs", "teacher:IN-HIDDEN-OUT"; or a path, plain,
+ * .gz or .xz: "x.npy,t.npy", .npz, "x.csv:label=NAME", .tsv, .idx, "input.txt:length=64", or "folder/" of PNG
+ * images; fanin_dataset_at has the grammar of each. `seed` addresses generators; 0 is a seed like any other.
+ * Errors: NOTFOUND names the files looked for and where, ARG options, FORMAT names file and place (a table's
+ * line and column), LIMIT what unpacks to more than it may. */
 FANIN_API fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset **dataset,
                                           fanin_err *err);
 FANIN_API void fanin_dataset_close(fanin_dataset *dataset);

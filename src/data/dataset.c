@@ -37,15 +37,24 @@ static const row rows[] = {
     {{"spirals", "spirals[:noise=0.05,turns=1.5]", "two intertwined spirals in the plane, endless",
       NULL},
      fanin__data_spirals},
+    {{"blobs", "blobs[:in=2,classes=3,std=0.2]",
+      "Gaussian clouds around centres drawn from N(0,1), endless", NULL},
+     fanin__data_blobs},
     {{"teacher", "teacher[:in=32,hidden=64,out=1]",
       "a random tanh network's answers to N(0,1) inputs, endless", NULL},
      fanin__data_teacher},
 };
 
-int fanin_dataset_count(void) { return (int)FANIN_COUNT(rows); }
+int fanin_dataset_count(void) {
+    int n = (int)FANIN_COUNT(rows);
+    while (fanin__data_path_row(n - (int)FANIN_COUNT(rows)).name) n++;
+    return n;
+}
 
 fanin_dataset_row fanin_dataset_at(int i) {
-    return i >= 0 && i < fanin_dataset_count() ? rows[i].shown : (fanin_dataset_row){0};
+    int named = (int)FANIN_COUNT(rows);
+    if (i < 0) return (fanin_dataset_row){0};
+    return i < named ? rows[i].shown : fanin__data_path_row(i - named);
 }
 
 double fanin__data_option(const fanin__data_options *o, const char *key, double otherwise) {
@@ -89,9 +98,10 @@ static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d
         fanin__text names = {.max = 512};
         for (size_t i = 0; i < FANIN_COUNT(rows); i++)
             fanin__text_printf(&names, "%s%s", i ? ", " : "", rows[i].shown.name);
-        fanin_status status = fanin_err_set(
-            err, FANIN_NOTFOUND, "data set '%s': unknown; expected %s or inputs.npy,targets.npy",
-            text, names.data ? names.data : "a name");
+        fanin_status status = fanin_err_set(err, FANIN_NOTFOUND,
+                                            "data set '%s': unknown; expected %s, x.npy,t.npy, or "
+                                            "a path to .npz, .csv, .tsv, .idx, .txt or a folder/",
+                                            text, names.data ? names.data : "a name");
         fanin__text_fini(&names);
         return status;
     }
@@ -102,13 +112,17 @@ static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d
     return r->open(&o, d, err);
 }
 
-static fanin_status open_arrays(const char *text, fanin_dataset *d, fanin_err *err) {
-    const char *comma = strchr(text, ',');
-    char *inputs = fanin__strndup(text, (size_t)(comma - text));
-    if (!inputs) return FANIN_NOMEM;
-    fanin_status status = fanin__data_arrays(inputs, comma + 1, d, err);
-    fanin_free(inputs);
-    return status;
+static void describe_split(fanin_dataset *d) {
+    const fanin_dataset_info *i = &d->info;
+    if (d->cut)
+        snprintf(d->split, sizeof d->split, "%llu of %llu rows for training, by a fixed shuffle",
+                 (unsigned long long)i->train_count, (unsigned long long)d->cut);
+    else
+        snprintf(d->split, sizeof d->split, "%s",
+                 d->both          ? "test rows are the training rows"
+                 : i->train_count ? "as the files have it"
+                                  : "apart by address");
+    d->info.split = d->split;
 }
 
 fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset **out,
@@ -116,8 +130,10 @@ fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset *
     *out = NULL;
     fanin_dataset *d = fanin_calloc(1, sizeof *d);
     if (!d) return fanin_err_set(err, FANIN_NOMEM, "data set %s: no memory", text);
-    const char *comma = strstr(text, ".npy,");
-    fanin_status status = comma ? open_arrays(text, d, err) : open_named(text, seed, d, err);
+    bool is_path;
+    fanin_status status = fanin__data_path(text, d, &is_path, err);
+    if (status == FANIN_OK && !is_path) status = open_named(text, seed, d, err);
+    if (status == FANIN_OK) describe_split(d);
     if (status == FANIN_OK && !(d->name = fanin__strdup(text))) status = FANIN_NOMEM;
     if (status != FANIN_OK) {
         fanin_dataset_close(d);
@@ -136,6 +152,17 @@ void fanin_dataset_close(fanin_dataset *d) {
     fanin_free(d);
 }
 
+/* Row of the split's place i, where the splits are cut from one. */
+static uint64_t row_of(const fanin_dataset *d, fanin_split *split, uint64_t i) {
+    if (d->cut) {
+        const fanin_stream s = fanin_stream_init(0, "data/split");
+        if (*split == FANIN_TEST) i += d->info.train_count;
+        i = fanin_stream_shuffle(&s, 0, d->cut, i);
+    }
+    if (d->cut || d->both) *split = FANIN_TRAIN;
+    return i;
+}
+
 const fanin_dataset_info *fanin_dataset_get_info(const fanin_dataset *d) { return &d->info; }
 
 fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, const uint64_t *index,
@@ -149,7 +176,9 @@ fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, co
         if (count && index[i] >= count)
             return fanin_err_set(err, FANIN_ARG, "data set %s: sample %llu of %llu", d->info.name,
                                  (unsigned long long)index[i], (unsigned long long)count);
-        FANIN_TRY(d->sample(d, split, index[i], x + i * size, (unsigned char *)targets + i * step));
+        fanin_split from = split;
+        uint64_t at = row_of(d, &from, index[i]);
+        FANIN_TRY(d->sample(d, from, at, x + i * size, (unsigned char *)targets + i * step));
     }
     return FANIN_OK;
 }

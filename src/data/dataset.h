@@ -13,6 +13,11 @@ struct fanin_dataset {
     fanin_status (*sample)(const fanin_dataset *d, fanin_split split, uint64_t index, float *x,
                            void *target);
     void (*close)(void *state);
+    uint64_t
+        cut;   /* rows in all of the training split, the last places of whose fixed shuffle are the
+                     test split; 0: not so */
+    bool both; /* both splits are the rows of the training split */
+    char split[96]; /* info.split */
 };
 
 /* "key=value" pairs behind the first ':' of a data set's text. */
@@ -29,16 +34,39 @@ double fanin__data_option(const fanin__data_options *o, const char *key, double 
 typedef fanin_status fanin__data_open(const fanin__data_options *o, fanin_dataset *d,
                                       fanin_err *err);
 fanin__data_open fanin__data_mnist, fanin__data_fashion, fanin__data_cifar10, fanin__data_shapeset,
-    fanin__data_xor, fanin__data_spirals, fanin__data_teacher;
-fanin_status fanin__data_arrays(const char *inputs, const char *targets, fanin_dataset *d,
-                                fanin_err *err);
+    fanin__data_xor, fanin__data_spirals, fanin__data_blobs, fanin__data_teacher;
+
+/* ---- sets behind a path --------------------------------------------------------------------------- */
+
+/* "x.npy,t.npy" or two IDX files: one row a sample. `test`: share of rows held back for the test split; 0: both
+ * splits are the same rows, since whoever hands over arrays has split them. */
+fanin_status fanin__data_arrays(const char *inputs, const char *targets, double test,
+                                fanin_dataset *d, fanin_err *err);
+fanin_status fanin__data_npz(const char *path, double test, fanin_dataset *d, fanin_err *err);
+/* "...images..." beside "...labels..." (idx3 beside idx1). */
+fanin_status fanin__data_idx(const char *path, double test, fanin_dataset *d, fanin_err *err);
+fanin_status fanin__data_text(const char *path, size_t length, double test, fanin_dataset *d,
+                              fanin_err *err);
+typedef struct fanin__png_options {
+    bool grey;
+    size_t width, height; /* 0: of the first image */
+    double test;
+} fanin__png_options;
+fanin_status fanin__data_png(const char *path, const fanin__png_options *o, fanin_dataset *d,
+                             fanin_err *err);
+/* A text that names a file or a folder (paths.c): opens it. *is false: it does not, nothing was done. */
+fanin_dataset_row fanin__data_path_row(int i); /* of the list; all NULL behind the last */
+fanin_status fanin__data_path(const char *text, fanin_dataset *d, bool *is, fanin_err *err);
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
 /* Finds `name` (plain, .gz or .xz) in `folder` under each place that is searched; *path is a new
  * string. NOTFOUND: the message names file and places. */
 fanin_status fanin__data_find(const char *folder, const char *name, char **path, fanin_err *err);
-/* The whole file, decompressed by its magic, at most `limit` bytes (LIMIT beyond). */
+/* Bytes of a data file unpacked, and of a folder of images. */
+#define FANIN__DATA_LIMIT ((size_t)4 << 30)
+/* The whole file, decompressed by its magic, at most `limit` bytes and 1100 times its size and a megabyte, gzip's
+ * greatest ratio (LIMIT beyond): a small file cannot ask for much. */
 fanin_status fanin__data_read(const char *path, size_t limit, unsigned char **bytes, size_t *size,
                               fanin_err *err);
 

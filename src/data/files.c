@@ -118,6 +118,8 @@ fanin_status fanin__data_read(const char *path, size_t limit, unsigned char **by
     fanin__map map;
     FANIN_TRY(fanin__map_open(path, &map, err));
     sink s = {.limit = limit};
+    if (map.size < (SIZE_MAX >> 12) && s.limit > map.size * 1100 + (1 << 20))
+        s.limit = map.size * 1100 + (1 << 20);
     fanin_status status;
     if (map.size >= 2 && map.data[0] == 0x1f && map.data[1] == 0x8b) {
         status = unpack_gzip(&map, &s, path, err);

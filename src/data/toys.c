@@ -1,4 +1,4 @@
-/* toys.c - small generators: parity, two spirals, teacher and student. */
+/* toys.c - small generators: parity, two spirals, blobs, teacher and student. */
 #include <math.h>
 #include <stdio.h>
 
@@ -6,9 +6,9 @@
 
 typedef struct state {
     fanin_stream train, test;
-    double p, q; /* bits | noise, turns */
+    double p, q; /* bits | noise, turns | std */
     int in, hidden, out;
-    double *weights; /* teacher: hidden x in, then out x hidden */
+    double *weights; /* teacher: hidden x in, then out x hidden; blobs: centres */
 } state;
 
 static void toy_close(void *p) {
@@ -82,6 +82,42 @@ fanin_status fanin__data_spirals(const fanin__data_options *o, fanin_dataset *d,
     s->q = turns;
     d->sample = spiral_sample;
     d->info.classes = 2;
+    return FANIN_OK;
+}
+
+/* Class c uniform; x = centre_c + std N(0, I), centres N(0, 1) each. */
+static fanin_status blob_sample(const fanin_dataset *set, fanin_split split, uint64_t index,
+                                float *x, void *target) {
+    const state *s = set->state;
+    fanin__draws d = fanin__draws_of(split == FANIN_TRAIN ? &s->train : &s->test, index);
+    int c = (int)fanin__draw_below(&d, (uint32_t)s->out);
+    for (int i = 0; i < s->in; i++)
+        x[i] = (float)(s->weights[c * s->in + i] + s->p * fanin__draw_normal(&d));
+    *(int64_t *)target = c;
+    return FANIN_OK;
+}
+
+fanin_status fanin__data_blobs(const fanin__data_options *o, fanin_dataset *d, fanin_err *err) {
+    double in = fanin__data_option(o, "in", 2), classes = fanin__data_option(o, "classes", 3),
+           std = fanin__data_option(o, "std", 0.2);
+    if (!(in >= 1 && in <= 2000 && classes >= 2 && classes <= 1000 && std >= 0 && std <= 100 &&
+          in == floor(in) && classes == floor(classes)))
+        return fanin_err_set(err, FANIN_ARG, "data set blobs: in=%g,classes=%g,std=%g out of range",
+                             in, classes, std);
+    state *s = toy(o, d, (int)in);
+    if (!s) return FANIN_NOMEM;
+    s->in = (int)in;
+    s->out = (int)classes;
+    s->p = std;
+    s->weights = fanin_calloc((size_t)s->in * (size_t)s->out, sizeof(double));
+    if (!s->weights) return FANIN_NOMEM;
+    fanin_stream stream = fanin_stream_init(o->seed, "blobs/centres");
+    for (int i = 0; i < s->in * s->out; i++) {
+        fanin__draws draw = fanin__draws_of(&stream, (uint64_t)i);
+        s->weights[i] = fanin__draw_normal(&draw);
+    }
+    d->sample = blob_sample;
+    d->info.classes = s->out;
     return FANIN_OK;
 }
 

@@ -109,6 +109,30 @@ TEST(xor_is_parity) {
     fanin_dataset_close(d);
 }
 
+/* 20 000 samples of two classes in one dimension: the class means differ by the distance of the centres, each with a
+ * spread of 0.5 / sqrt(10 000) = 0.005. */
+TEST(blobs_have_centres) {
+    fanin_dataset *d = open_set("blobs:in=1,classes=2,std=0.5", 3);
+    double sum[2] = {0}, squares[2] = {0}, n[2] = {0};
+    for (uint64_t i = 0; i < 20000; i++) {
+        float x;
+        int64_t c;
+        assert_ok(fanin_dataset_samples(d, i % 2 ? FANIN_TRAIN : FANIN_TEST, &i, 1, &x, &c, NULL));
+        assert_true(c == 0 || c == 1);
+        sum[c] += (double)x;
+        squares[c] += (double)x * (double)x;
+        n[c]++;
+    }
+    assert_near(n[0] / 20000, 0.5, 0.02, 0);
+    for (int c = 0; c < 2; c++) {
+        double mean = sum[c] / n[c];
+        assert_near(sqrt(squares[c] / n[c] - mean * mean), 0.5, 0.02,
+                    0); /* 5 sigma of a deviation */
+    }
+    assert_true(fabs(sum[0] / n[0] - sum[1] / n[1]) > 0.05);
+    fanin_dataset_close(d);
+}
+
 TEST(bad_names_are_told) {
     fanin_dataset *d;
     fanin_err err = {0};

@@ -27,6 +27,14 @@
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_formula
 #include "../../fuzz/fuzz_formula.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_table
+#include "../../fuzz/fuzz_table.c"
+#undef LLVMFuzzerTestOneInput
+#undef sink
+#define LLVMFuzzerTestOneInput fuzz_idx
+#define sink                   sink_idx
+#include "../../fuzz/fuzz_idx.c"
 
 #include "testing.h"
 
@@ -69,3 +77,5 @@ TEST(npy) { replay("npy", fuzz_npy); }
 TEST(scheme) { replay("scheme", fuzz_scheme); }
 TEST(formula) { replay("formula", fuzz_formula); }
 TEST(rule) { replay("rule", fuzz_rule); }
+TEST(table) { replay("table", fuzz_table); }
+TEST(idx) { replay("idx", fuzz_idx); }

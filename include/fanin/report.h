@@ -88,10 +88,9 @@ FANIN_API fanin_status fanin_page_save(fanin_page *page, const char *path, fanin
 FANIN_API fanin_status fanin_signal_page(const char *model, const char *scheme,
                                          const fanin_signal *signal, const char *path,
                                          fanin_err *err);
-/* A comparison: ranking, signal by layer, training curves, weights of each scheme. `link` (NULL: none) is
+/* A comparison: ranking, intervals, training curves, signal by layer, weights of each scheme. `link` (NULL: none) is
  * the file name of a further page. */
-FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison,
-                                             const fanin_graph *graph, const char *link,
+FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison, const char *link,
                                              const char *path, fanin_err *err);
 
 /* ---- TensorBoard ------------------------------------------------------------------------------- */

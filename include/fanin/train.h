@@ -273,51 +273,98 @@ FANIN_API void fanin_replicas_result_fini(fanin_replicas_result *result);
 
 /* ---- fair comparison ------------------------------------------------------------------------------- */
 
-/* One network, several schemes and seeds: the same batches in the same order for runs of one seed. */
+struct fanin_runs;
+
+/* A grid: schemes x activations x depths x optimizers, each trained with every learning rate and seed. Runs
+ * of one seed see the same batches in the same order. */
 typedef struct fanin_compare_options {
     const char *const *schemes;
     int scheme_count;
+    /* Further axes; none: what the network and train.optimizer say. Activations and depths go into the text
+     * of a built-in model: act=, and its one count (784-100x5-10, resnet:20). */
+    const char *model;
+    const char *const *activations;
+    int activation_count;
+    const int *depths;
+    int depth_count;
+    const char *const *optimizers;
+    int optimizer_count;
+    /* Of each configuration the rate with the lowest median loss, at the end, on train.validation samples held
+     * out (0: a sixth of the training split, 1000 of a generator) is ranked. */
+    const double *lrs;
+    int lr_count;
     fanin_init_options init;    /* rules, stream, layout and first seed; its scheme is not used */
     int seeds;                  /* 0: 1; run k uses seed init.seed + k for weights and data order */
     fanin_train_options train;  /* steps, batch, optimizer ... */
     fanin_signal_options check; /* of the signal at initialisation */
+    double target_loss;         /* 0: 5 % above the best run's final test loss */
+    /* A store opened for writing: cells that are done in it are not trained again, and processes that compare
+     * the same share the rest. NULL: none. */
+    struct fanin_runs *store;
     fanin_progress progress;
 } fanin_compare_options;
 
 typedef struct fanin_compare_run {
     const char *scheme;
     uint64_t seed;
-    fanin_signal *signal; /* before training */
+    bool complete; /* not interrupted */
     fanin_train_result result;
 } fanin_compare_run;
 
-/* One line of the ranking: medians over seeds. */
+/* One configuration with the learning rate chosen for it: medians over seeds. */
 typedef struct fanin_compare_rank {
     const char *scheme;
-    int runs, trained;      /* runs in all; those whose final loss is below 0.97 of the first */
-    double loss, error;     /* final, of the test split */
-    double low, high;       /* least and greatest final error (loss without classes) over seeds */
-    double steps_to_target; /* first point at or below the target loss; NaN if never */
-    fanin_verdict verdict;  /* of the first seed */
-    double forward_slope, backward_slope, seconds;
+    const char *activation, *optimizer; /* NULL: not an axis */
+    int depth;                          /* 0: not an axis */
+    double lr;                          /* NaN: not an axis */
+    const fanin_graph *graph;
+    size_t first_run;   /* runs[first_run ... first_run + runs - 1], by seed */
+    int runs, trained;  /* runs in all; those whose final loss is below 0.97 of the first */
+    double loss, error; /* final, of the test split */
+    double low, high;   /* 95 % bootstrap interval of the median error (loss without classes) */
+    double p_value;     /* against the best, seed by seed: Wilcoxon's signed-rank test with Holm's
+                               correction; NaN of the best itself */
+    double
+        steps_to_target; /* median of the first points at or below the target loss; NaN if fewer than
+                               half of the runs reach it */
+    fanin_signal *signal; /* of the first seed before training; NULL: not measured */
+    fanin_verdict verdict;
+    double forward_slope, backward_slope;
+    double seconds; /* of training, median */
 } fanin_compare_rank;
 
 typedef struct fanin_comparison {
     const char *model, *data;
     int run_count, rank_count;
-    fanin_compare_run *runs;   /* by scheme, then seed */
+    fanin_compare_run *runs;   /* by configuration (schemes slowest), learning rate, seed */
     fanin_compare_rank *ranks; /* best first: by error, then loss */
-    double target_loss;        /* what all are timed against: 5 % above the best run's final loss */
-    uint64_t steps;
+    double target_loss;        /* what all are timed against */
+    uint64_t steps, validation;
     bool interrupted; /* some runs are incomplete */
+    void *grid;       /* networks that the ranks point to */
 } fanin_comparison;
 
-/* Checks, then trains, every scheme and seed, side by side on all threads, one thread a run. Interrupted,
- * it returns what there is with INTERRUPTED and *comparison set. */
+/* Checks and trains every cell, side by side on all threads, one thread a run. `graph` may be NULL where
+ * activations or depths are given. Texts of the options must outlive the comparison. Interrupted, it returns
+ * what there is with INTERRUPTED and *comparison set. */
 FANIN_API fanin_status fanin_compare(const fanin_graph *graph, const fanin_dataset *data,
                                      const fanin_compare_options *options,
                                      fanin_comparison **comparison, fanin_err *err);
 FANIN_API void fanin_comparison_destroy(fanin_comparison *comparison);
+/* "xavier tanh 5 deep adam lr 0.1": scheme and what else is an axis; returns buf. */
+FANIN_API const char *fanin_compare_label(const fanin_compare_rank *rank, char *buf, size_t size);
+
+typedef enum fanin_curve {
+    FANIN_CURVE_TEST_LOSS,
+    FANIN_CURVE_TEST_ERROR, /* per cent */
+    FANIN_CURVE_TRAIN_LOSS,
+} fanin_curve;
+/* Median and quartiles over seeds at every evaluation; each array has room for as many numbers as the longest
+ * of the comparison's runs has points, *n are used. NOMEM. */
+FANIN_API fanin_status fanin_comparison_curve(const fanin_comparison *comparison,
+                                              const fanin_compare_rank *rank, fanin_curve which,
+                                              double *x, double *median, double *low, double *high,
+                                              size_t *n);
 
 #ifdef __cplusplus
 }

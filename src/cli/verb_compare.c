@@ -1,5 +1,6 @@
 /* fanin compare: several schemes on one network, the same data in the same order, ranked. */
 #include <fanin/report.h>
+#include <fanin/runs.h>
 #include <fanin/train.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,22 +13,32 @@
 typedef struct request {
     cli_init init;
     cli_recipe recipe;
-    const char *schemes, *data, *optimizer, *html, *link;
-    uint64_t steps, batch, seeds, eval_every, eval_samples;
-    double epochs;
+    const char *schemes, *activations, *depths, *optimizers, *lrs;
+    const char *data, *optimizer, *html, *link, *log;
+    uint64_t steps, batch, seeds, eval_every, eval_samples, validation;
+    double epochs, target;
 } request;
 
-enum { SCHEMES_MAX = 16 };
+enum { ITEMS_MAX = 64 };
+
+/* A list that the command line gave; the text is cut up in place. */
+typedef struct list {
+    char *text;
+    const char *items[ITEMS_MAX];
+    int count;
+} list;
 
 /* Splits at commas that are not inside a rule's options: "he,normal:std=0.01,xavier" has three. */
-static int split_schemes(char *text, const char **out) {
+static int split(char *text, const char **out) {
     int n = 0;
-    for (char *p = text; *p && n < SCHEMES_MAX;) {
+    for (char *p = text; *p && n < ITEMS_MAX;) {
         out[n++] = p;
         bool options = false;
+        int open = 0;
         for (; *p; p++) {
+            open += (*p == '(') - (*p == ')');
             if (*p == ':') options = true;
-            if (*p != ',') continue;
+            if (*p != ',' || open > 0) continue;
             const char *equals = strchr(p + 1, '='), *comma = strchr(p + 1, ','),
                        *colon = strchr(p + 1, ':');
             bool option_follows =
@@ -53,6 +64,11 @@ static json_t *rank_json(const fanin_compare_rank *r) {
     json_object_set_new(o, "forward_log10_per_layer", cli_number(r->forward_slope));
     json_object_set_new(o, "backward_log10_per_layer", cli_number(r->backward_slope));
     json_object_set_new(o, "seconds", cli_number(r->seconds));
+    json_object_set_new(o, "activation", cli_text(r->activation));
+    json_object_set_new(o, "depth", r->depth ? json_integer(r->depth) : json_null());
+    json_object_set_new(o, "optimizer", cli_text(r->optimizer));
+    json_object_set_new(o, "lr", cli_number(r->lr));
+    json_object_set_new(o, "p_value", cli_number(r->p_value));
     return o;
 }
 
@@ -65,53 +81,153 @@ static json_t *comparison_json(const fanin_comparison *x) {
     json_object_set_new(o, "target_loss", cli_number(x->target_loss));
     json_object_set_new(o, "interrupted", json_boolean(x->interrupted));
     json_object_set_new(o, "ranking", ranks);
+    json_object_set_new(o, "runs", json_integer(x->run_count));
+    json_object_set_new(o, "validation", json_integer((json_int_t)x->validation));
     return o;
+}
+
+/* "he tanh 5 adam 0.1", in the order of the heading. */
+static void short_label(const fanin_compare_rank *r, char *buf, size_t size) {
+    char depth[16] = "", lr[24] = "";
+    if (r->depth) snprintf(depth, sizeof depth, " %d", r->depth);
+    if (isfinite(r->lr)) snprintf(lr, sizeof lr, " %g", r->lr);
+    snprintf(buf, size, "%s%s%s%s%s%s%s", r->scheme, r->activation ? " " : "",
+             r->activation ? r->activation : "", depth, r->optimizer ? " " : "",
+             r->optimizer ? r->optimizer : "", lr);
+}
+
+static void put_heads(const fanin_comparison *x, char *buf, size_t size) {
+    const fanin_compare_rank *r = &x->ranks[0];
+    bool any = x->rank_count > 0;
+    snprintf(buf, size, "<~scheme%s%s%s%s|<before|>%s%s|>ok|>target|>time",
+             any && r->activation ? " act" : "", any && r->depth ? " depth" : "",
+             any && r->optimizer ? " optimizer" : "", any && isfinite(r->lr) ? " lr" : "",
+             any && isfinite(r->error) ? "error" : "loss", any && r->runs > 1 ? "|>95 %|>p" : "");
+}
+
+/* Medians, and with several seeds their intervals and tests. */
+static fanin_status add_rank(cli *c, fanin_table *t, const fanin_compare_rank *r, bool first) {
+    char label[128], score[24], interval[32] = "", p[16] = "", trained[24], steps[24] = "-",
+                                seconds[16];
+    bool error = isfinite(r->error);
+    double unit = error ? 100 : 1;
+    short_label(r, label, sizeof label);
+    snprintf(score, sizeof score,
+             error               ? "%.1f%%"
+             : isfinite(r->loss) ? "%.3f"
+                                 : "diverged",
+             error ? 100 * r->error : r->loss);
+    if (isfinite(r->low) && isfinite(r->high))
+        snprintf(interval, sizeof interval, error ? "%.1f-%.1f" : "%.3g-%.3g", unit * r->low,
+                 unit * r->high);
+    if (isfinite(r->p_value))
+        snprintf(p, sizeof p, r->p_value < 0.001 ? "<.001" : "%.3f", r->p_value);
+    snprintf(trained, sizeof trained, "%d/%d", r->trained, r->runs);
+    if (isfinite(r->steps_to_target)) snprintf(steps, sizeof steps, "%.0f", r->steps_to_target);
+    snprintf(seconds, sizeof seconds, r->seconds < 99.95 ? "%.1f s" : "%.0f s", r->seconds);
+    const char *style = first             ? cli_style(c, "\033[32m")
+                        : r->trained == 0 ? cli_style(c, "\033[31m")
+                                          : NULL;
+    const char *verdict = r->signal ? fanin_verdict_name(r->verdict) : "";
+    const char *const one[] = {label, verdict, score, trained, steps, seconds};
+    const char *const many[] = {label, verdict, score, interval, p, trained, steps, seconds};
+    return fanin_table_row(t, style, r->runs > 1 ? many : one);
 }
 
 static int print_ranking(cli *c, const fanin_comparison *x) {
     fanin_table *t;
-    fanin_status status =
-        fanin_table_create("<~scheme|<before|>signal|>grad|>loss|>error|>spread|>target|>time", &t);
-    for (int i = 0; i < x->rank_count && status == FANIN_OK; i++) {
-        const fanin_compare_rank *r = &x->ranks[i];
-        char signal[16], gradient[16], loss[16], error[16] = "", spread[24] = "", steps[24] = "-",
-                                                 seconds[16];
-        snprintf(signal, sizeof signal, isfinite(r->forward_slope) ? "%+.2f" : "-",
-                 r->forward_slope);
-        snprintf(gradient, sizeof gradient, isfinite(r->backward_slope) ? "%+.2f" : "-",
-                 r->backward_slope);
-        snprintf(loss, sizeof loss, isfinite(r->loss) ? "%.3f" : "diverged", r->loss);
-        if (isfinite(r->error)) snprintf(error, sizeof error, "%.1f%%", 100 * r->error);
-        if (r->runs > 1 && isfinite(r->low))
-            snprintf(spread, sizeof spread, isfinite(r->error) ? "%.1f-%.1f" : "%.3g-%.3g",
-                     (isfinite(r->error) ? 100 : 1) * r->low,
-                     (isfinite(r->error) ? 100 : 1) * r->high);
-        if (isfinite(r->steps_to_target)) snprintf(steps, sizeof steps, "%.0f", r->steps_to_target);
-        snprintf(seconds, sizeof seconds, "%.1f s", r->seconds);
-        const char *style = i == 0            ? cli_style(c, "\033[32m")
-                            : r->trained == 0 ? cli_style(c, "\033[31m")
-                                              : NULL;
-        status = fanin_table_row(t, style,
-                                 (const char *[]){r->scheme, fanin_verdict_name(r->verdict), signal,
-                                                  gradient, loss, error, spread, steps, seconds});
-    }
+    bool many = x->rank_count && x->ranks[0].runs > 1;
+    char heads[160];
+    put_heads(x, heads, sizeof heads);
+    fanin_status status = fanin_table_create(heads, &t);
+    for (int i = 0; i < x->rank_count && status == FANIN_OK; i++)
+        status = add_rank(c, t, &x->ranks[i], i == 0);
     char *text = NULL;
     if (status == FANIN_OK) status = fanin_table_render(t, cli_width(), &text);
     fanin_table_destroy(t);
     if (status != FANIN_OK) return cli_fail(c, status, NULL);
     fputs(text, stdout);
     fanin_free(text);
-    printf("\nbefore: verdict on the untrained network; signal, grad: decades per layer (0 is\n"
-           "best); target: steps until test loss %.3f. Same batches, same order.\n",
+    printf("\nbefore: verdict on the untrained network; ok: runs whose loss fell by 3 %%;\n"
+           "target: steps until test loss %.4g. Same batches, same order for every seed.\n",
            x->target_loss);
+    if (many)
+        printf("95 %%: bootstrap interval of the median; p: Wilcoxon against the best, seed by\n"
+               "seed, Holm's correction.\n");
+    if (x->validation && x->rank_count && isfinite(x->ranks[0].lr))
+        printf("lr: lowest median loss on %llu samples held out of training.\n",
+               (unsigned long long)x->validation);
     return 0;
 }
 
-static int compare(cli *c, const request *r, const cli_inputs *in, const char *const *schemes,
-                   int count) {
+/* ---- the axes --------------------------------------------------------------------------------------- */
+
+static bool fill_list(list *l, const char *text) {
+    if (!text) return true;
+    l->text = strdup(text);
+    if (l->text) l->count = split(l->text, l->items);
+    return l->text != NULL;
+}
+
+/* Numbers of a list; NaN where one is none. */
+static void numbers(const list *l, double *out) {
+    for (int i = 0; i < l->count; i++) {
+        char *end;
+        out[i] = strtod(l->items[i], &end);
+        if (end == l->items[i] || *end) out[i] = NAN;
+    }
+}
+
+typedef struct axes {
+    list schemes, activations, depths, optimizers, lrs;
+    double lr[ITEMS_MAX];
+    int depth[ITEMS_MAX];
+} axes;
+
+static void axes_fini(axes *a) {
+    free(a->schemes.text);
+    free(a->activations.text);
+    free(a->depths.text);
+    free(a->optimizers.text);
+    free(a->lrs.text);
+}
+
+static int read_axes(cli *c, const request *r, axes *a) {
+    double depths[ITEMS_MAX];
+    if (!fill_list(&a->schemes, r->schemes) || !fill_list(&a->activations, r->activations) ||
+        !fill_list(&a->depths, r->depths) || !fill_list(&a->optimizers, r->optimizers) ||
+        !fill_list(&a->lrs, r->lrs))
+        return cli_fail(c, FANIN_NOMEM, NULL);
+    if (r->optimizer && r->optimizers)
+        return cli_usage(c, "--optimizer and --optimizers: one of them");
+    numbers(&a->lrs, a->lr);
+    numbers(&a->depths, depths);
+    for (int i = 0; i < a->lrs.count; i++)
+        if (!(a->lr[i] >= 0)) return cli_usage(c, "--lr %s: expected numbers", a->lrs.items[i]);
+    for (int i = 0; i < a->depths.count; i++) {
+        if (!(depths[i] >= 1 && depths[i] <= 10000 && depths[i] == floor(depths[i])))
+            return cli_usage(c, "--depths %s: expected whole numbers from 1 to 10000",
+                             a->depths.items[i]);
+        a->depth[i] = (int)depths[i];
+    }
+    return 0;
+}
+
+/* ---- the verb --------------------------------------------------------------------------------------- */
+
+static int compare(cli *c, const request *r, const cli_inputs *in, const axes *a) {
     fanin_compare_options o = {
-        .schemes = schemes,
-        .scheme_count = count,
+        .schemes = a->schemes.items,
+        .scheme_count = a->schemes.count,
+        .model = c->args[0],
+        .activations = a->activations.items,
+        .activation_count = a->activations.count,
+        .depths = a->depth,
+        .depth_count = a->depths.count,
+        .optimizers = a->optimizers.items,
+        .optimizer_count = a->optimizers.count,
+        .lrs = a->lr,
+        .lr_count = a->lrs.count,
         .init = cli_init_options(&r->init),
         .seeds = (int)r->seeds,
         .train = {.optimizer = r->optimizer,
@@ -119,23 +235,45 @@ static int compare(cli *c, const request *r, const cli_inputs *in, const char *c
                   .epochs = r->epochs,
                   .batch = (int64_t)r->batch,
                   .eval_every = r->eval_every,
-                  .eval_samples = r->eval_samples},
+                  .eval_samples = r->eval_samples,
+                  .validation = r->validation},
         .check = {.batch = 300}, /* as many as the paper's figures used */
+        .target_loss = r->target,
         .progress = cli_progress(c),
     };
     cli_recipe_apply(&r->recipe, &o.train);
     fanin_err err = {0};
-    fanin_comparison *x;
-    fanin_status status = fanin_compare(in->graph, in->data, &o, &x, &err);
+    fanin_comparison *x = NULL;
+    fanin_status status = FANIN_OK;
+    if (r->log) status = fanin_runs_open(r->log, FANIN_RUNS_WRITE, &o.store, &err);
+    if (status == FANIN_OK) status = fanin_compare(in->graph, in->data, &o, &x, &err);
+    fanin_runs_close(o.store);
     cli_progress_end(c);
     if (!x) return cli_fail(c, status, &err);
     int code = c->json ? cli_json(c, comparison_json(x)) : print_ranking(c, x);
     if (!code && r->html) {
-        fanin_status saved = fanin_comparison_page(x, in->graph, r->link, r->html, &err);
+        fanin_status saved = fanin_comparison_page(x, r->link, r->html, &err);
         if (saved != FANIN_OK) code = cli_fail(c, saved, &err);
     }
     if (!code && status != FANIN_OK) code = cli_fail(c, status, &err);
+    if (status == FANIN_INTERRUPTED && r->log)
+        cli_note(c, "what is done is in %s; the same command goes on", r->log);
     fanin_comparison_destroy(x);
+    return code;
+}
+
+static int run(cli *c, const request *r) {
+    if (!r->data) return cli_usage(c, "--data is missing");
+    if (!r->steps && !(r->epochs > 0)) return cli_usage(c, "--steps or --epochs is missing");
+    if (r->seeds > 10000)
+        return cli_usage(c, "--seeds %llu: at most 10000", (unsigned long long)r->seeds);
+    axes a = {.depth = {0}};
+    cli_inputs in = {0};
+    int code = read_axes(c, r, &a);
+    if (!code) code = cli_open_inputs(c, c->args[0], NULL, r->data, NULL, r->init.seed, &in);
+    if (!code) code = compare(c, r, &in, &a);
+    cli_close_inputs(&in);
+    axes_fini(&a);
     return code;
 }
 
@@ -145,9 +283,14 @@ int verb_compare(cli *c) {
         {"data", 0, CLI_TEXT, &r.data, "DATA", "data set; fanin list data"},
         {"schemes", 0, CLI_TEXT, &r.schemes, "a,b,c",
          "schemes or rules (default he,xavier,orthogonal)"},
+        {"activations", 0, CLI_TEXT, &r.activations, "a,b,c", "put into a built-in model (act=)"},
+        {"depths", 0, CLI_TEXT, &r.depths, "n,m", "put into a built-in model (784-100xN-10)"},
+        {"optimizers", 0, CLI_TEXT, &r.optimizers, "a,b,c", "as sgd,momentum:mu=0.9,adam"},
+        {"lr", 0, CLI_TEXT, &r.lrs, "x,y,z",
+         "learning rates; the best of each configuration on samples held out is ranked"},
         {"rule", 0, CLI_LIST, &r.init.rules, "PATTERN=RULE", "laid over every scheme; repeatable"},
         {"seed", 0, CLI_COUNT, &r.init.seed, "N", "first seed (default 0)"},
-        {"seeds", 0, CLI_COUNT, &r.seeds, "K", "runs a scheme (default 1)"},
+        {"seeds", 0, CLI_COUNT, &r.seeds, "K", "runs a configuration (default 1)"},
         {"optimizer", 0, CLI_TEXT, &r.optimizer, "NAME[:k=v]", "default sgd:lr=0.01"},
         {"steps", 0, CLI_COUNT, &r.steps, "N", "updates"},
         {"epochs", 0, CLI_NUMBER, &r.epochs, "N", "passes over the training split"},
@@ -156,25 +299,19 @@ int verb_compare(cli *c) {
         {"eval-every", 0, CLI_COUNT, &r.eval_every, "N",
          "steps between evaluations (default: 50 in all)"},
         {"eval-samples", 0, CLI_COUNT, &r.eval_samples, "N", "of the test split (default 2000)"},
+        {"validation", 0, CLI_COUNT, &r.validation, "N",
+         "samples held out of training (default with --lr: a sixth)"},
+        {"target", 0, CLI_NUMBER, &r.target, "LOSS",
+         "test loss to time all against (default: 5 % above the best run's)"},
+        {"log", 0, CLI_TEXT, &r.log, "RUNS.db",
+         "keep runs here: goes on where it stopped; processes share the work"},
         {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also one self-contained page"},
         {"link", 0, CLI_TEXT, &r.link, "FILE.html", "a further page to point to from it"},
         CLI_END,
     };
-    if (!cli_parse(c, options, 1, 1)) return c->exit_code;
-    if (!r.data) return cli_usage(c, "--data is missing");
-    if (!r.steps && !(r.epochs > 0)) return cli_usage(c, "--steps or --epochs is missing");
-    if (r.seeds > 10000)
-        return cli_usage(c, "--seeds %llu: at most 10000", (unsigned long long)r.seeds);
-    const char *schemes[SCHEMES_MAX];
-    char *text = strdup(r.schemes);
-    if (!text) return cli_fail(c, FANIN_NOMEM, NULL);
-    int count = split_schemes(text, schemes);
-    cli_inputs in = {0};
-    int code = cli_open_inputs(c, c->args[0], NULL, r.data, NULL, r.init.seed, &in);
-    if (!code) code = compare(c, &r, &in, schemes, count);
-    cli_close_inputs(&in);
+    int code = cli_parse_experiment(c, options) ? run(c, &r) : c->exit_code;
     cli_list_fini(&r.init.rules);
     cli_recipe_fini(&r.recipe);
-    free(text);
+    cli_experiment_close(c);
     return code;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "fanin/format.h"
+#include "train/compare.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
@@ -110,6 +111,22 @@ fanin_status fanin_trainer_configuration(const fanin_trainer *t, const char ***o
     }
     fanin__text_fini(&p.text);
     return block ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "training: no memory");
+}
+
+fanin_status fanin__train_describe(const fanin_graph *graph, const fanin_dataset *data,
+                                   const fanin_train_options *options, fanin__text *out,
+                                   fanin_err *err) {
+    pairs p = {.count = 0};
+    fanin_trainer t = {
+        .graph = graph, .data = data, .info = fanin_dataset_get_info(data), .options = *options};
+    if (t.options.batch == 0) t.options.batch = 10;
+    FANIN_TRY(fanin__train_count(&t, err));
+    put_options(&p, &t);
+    for (int i = 0; i < p.count && !p.text.failed; i += 2)
+        fanin__text_printf(out, "%s=%s\n", p.text.data + p.at[i], p.text.data + p.at[i + 1]);
+    bool whole = !p.text.failed && !out->failed;
+    fanin__text_fini(&p.text);
+    return whole ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "training: no memory");
 }
 
 static void put_state(pairs *p, const fanin_trainer *t) {

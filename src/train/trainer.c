@@ -54,7 +54,7 @@ static fanin_status count_samples(fanin_trainer *t, fanin_err *err) {
     return FANIN_OK;
 }
 
-static fanin_status count_steps(fanin_trainer *t, fanin_err *err) {
+fanin_status fanin__train_count(fanin_trainer *t, fanin_err *err) {
     const fanin_train_options *o = &t->options;
     t->steps = o->steps;
     if (!t->steps && !(o->epochs > 0))
@@ -71,7 +71,7 @@ static fanin_status count_steps(fanin_trainer *t, fanin_err *err) {
 
 static fanin_status plan_all(fanin_trainer *t, fanin_err *err) {
     const fanin_train_options *o = &t->options;
-    FANIN_TRY(count_steps(t, err));
+    FANIN_TRY(fanin__train_count(t, err));
     uint64_t eval_batch = t->eval_samples < EVAL_BATCH ? t->eval_samples : EVAL_BATCH;
     if (o->validation && o->validation < eval_batch) eval_batch = o->validation;
     const char *optimizer = o->optimizer ? o->optimizer : "sgd";

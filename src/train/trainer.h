@@ -47,6 +47,8 @@ struct fanin_trainer {
 };
 
 /* ---- trainer.c ---- */
+/* Steps, evaluations and samples from options and data set; ARG what does not go together. */
+fanin_status fanin__train_count(fanin_trainer *t, fanin_err *err);
 fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
                                fanin_program **program, fanin_err *err);
 /* All weights of one program into another of the same graph. */

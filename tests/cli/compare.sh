@@ -30,8 +30,8 @@ narrow() { # NAME COMMAND...
 export COLUMNS=80
 
 check compare "$FANIN" compare $net $fast --schemes he,zeros --seeds 2 --html page.html --json
-gives fields "' '.join(d)" "model data steps target_loss interrupted ranking"
-gives rank_fields "' '.join(d['ranking'][0])" "scheme runs trained loss error low high steps_to_target verdict forward_log10_per_layer backward_log10_per_layer seconds"
+gives fields "' '.join(d)" "model data steps target_loss interrupted ranking runs validation"
+gives rank_fields "' '.join(d['ranking'][0])" "scheme runs trained loss error low high steps_to_target verdict forward_log10_per_layer backward_log10_per_layer seconds activation depth optimizer lr p_value"
 gives ranks "len(d['ranking'])" 2
 gives runs "d['ranking'][0]['runs']" 2
 gives zeros_are_symmetric "[r['verdict'] for r in d['ranking'] if r['scheme']=='zeros'][0]" symmetric

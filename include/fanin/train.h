@@ -354,6 +354,10 @@ FANIN_API void fanin_comparison_destroy(fanin_comparison *comparison);
 /* "xavier tanh 5 deep adam lr 0.1": scheme and what else is an axis; returns buf. */
 FANIN_API const char *fanin_compare_label(const fanin_compare_rank *rank, char *buf, size_t size);
 
+/* The least p that the number of seeds and configurations allows: 2 / 2^seeds times the number of tests, at
+ * most 1. */
+FANIN_API double fanin_comparison_least_p(const fanin_comparison *comparison);
+
 typedef enum fanin_curve {
     FANIN_CURVE_TEST_LOSS,
     FANIN_CURVE_TEST_ERROR, /* per cent */

@@ -154,6 +154,8 @@ static int print_ranking(cli *c, const fanin_comparison *x) {
     if (many)
         printf("95 %%: bootstrap interval of the median; p: Wilcoxon against the best, seed by\n"
                "seed, Holm's correction.\n");
+    if (many && fanin_comparison_least_p(x) > 0.05)
+        printf("with so few seeds no p could be below %.2g.\n", fanin_comparison_least_p(x));
     if (x->validation && x->rank_count && isfinite(x->ranks[0].lr))
         printf("lr: lowest median loss on %llu samples held out of training.\n",
                (unsigned long long)x->validation);

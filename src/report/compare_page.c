@@ -45,32 +45,32 @@ static void table_fini(table *t) {
 static void ranking(fanin_page *p, const fanin_comparison *c, const table *t) {
     fanin__cells cells = {0};
     static const char *const names[] = {"configuration",
-                                        "verdict before training",
-                                        "signal, decades / layer",
-                                        "gradient, decades / layer",
-                                        "test loss",
                                         "test error %",
                                         "95 % from",
                                         "to",
                                         "p",
                                         "trained",
+                                        "test loss",
                                         "steps to target",
+                                        "verdict before training",
+                                        "signal, decades / layer",
+                                        "gradient, decades / layer",
                                         "seconds",
                                         NULL};
     fanin__heads(&cells, names);
     for (size_t i = 0; i < t->rows; i++) {
         const fanin_compare_rank *r = &c->ranks[i];
         fanin__cell(&cells, "%s", t->names[i]);
-        fanin__cell(&cells, "%s", r->signal ? fanin_verdict_name(r->verdict) : "");
-        fanin__cell_number(&cells, r->forward_slope);
-        fanin__cell_number(&cells, r->backward_slope);
-        fanin__cell_number(&cells, r->loss);
         fanin__cell_number(&cells, 100 * r->error);
         fanin__cell_number(&cells, t->low[i]);
         fanin__cell_number(&cells, t->high[i]);
         fanin__cell_number(&cells, r->p_value);
         fanin__cell(&cells, "%d of %d", r->trained, r->runs);
+        fanin__cell_number(&cells, r->loss);
         fanin__cell_number(&cells, r->steps_to_target);
+        fanin__cell(&cells, "%s", r->signal ? fanin_verdict_name(r->verdict) : "");
+        fanin__cell_number(&cells, r->forward_slope);
+        fanin__cell_number(&cells, r->backward_slope);
         fanin__cell_number(&cells, r->seconds);
     }
     fanin__put_table(p, "Best first", 12, &cells);
@@ -191,7 +191,7 @@ static void explain_pictures(fanin_page *p, const fanin_comparison *c, const tab
 }
 
 static void how(fanin_page *p, const fanin_comparison *c) {
-    char text[640];
+    char text[800];
     int n = snprintf(
         text, sizeof text,
         "Runs of one seed see the same batches in the same order. p: Wilcoxon's signed-rank test "
@@ -199,7 +199,11 @@ static void how(fanin_page *p, const fanin_comparison *c) {
         "fell "
         "by more than 3 %%. Target: test loss %.4g.",
         c->target_loss);
-    if (c->ranks[0].lr == c->ranks[0].lr && c->validation)
+    if (fanin_comparison_least_p(c) > 0.05)
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      " With so few seeds none could be below %.2g, whatever the runs say.",
+                      fanin_comparison_least_p(c));
+    if (isfinite(c->ranks[0].lr) && c->validation)
         snprintf(text + n, sizeof text - (size_t)n,
                  " Learning rates were chosen, for each configuration, by the median loss on %llu "
                  "samples of the training split that were held out; all figures are of the test "

@@ -4,7 +4,7 @@
 
 #include "report/pages.h"
 
-enum { WIDTH = 640, LEFT = 210, RIGHT = 24, ROW = 26, TOP = 8, BOTTOM = 46 };
+enum { WIDTH = 640, LEFT = 262, RIGHT = 24, ROW = 26, TOP = 8, BOTTOM = 46 };
 
 static double place(double v, double low, double high) {
     return LEFT + (WIDTH - LEFT - RIGHT) * (high > low ? (v - low) / (high - low) : 0.5);
@@ -45,7 +45,7 @@ static void draw_row(fanin__text *t, const fanin__intervals *f, size_t i, double
     double y = TOP + ROW * ((double)i + 0.5);
     char a[32], b[32], c[32];
     fanin__text_printf(t, "<text class=r x=%d y=%.1f text-anchor=end>", LEFT - 8, y + 4.5);
-    fanin__put_layer(t, f->names[i], 28);
+    fanin__put_layer(t, f->names[i], 26);
     fanin__text_puts(t, "</text>\n");
     if (!isfinite(f->middle[i])) {
         fanin__text_printf(t, "<text class=r x=%d y=%.1f>diverged</text>\n", LEFT + 6, y + 4.5);

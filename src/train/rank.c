@@ -274,6 +274,11 @@ const char *fanin_compare_label(const fanin_compare_rank *r, char *buf, size_t s
     return buf;
 }
 
+double fanin_comparison_least_p(const fanin_comparison *c) {
+    if (c->rank_count < 2) return 1;
+    return fmin(1, ldexp(2.0 * (c->rank_count - 1), -c->ranks[0].runs));
+}
+
 static double curve_value(const fanin_train_point *p, fanin_curve which) {
     return which == FANIN_CURVE_TEST_LOSS    ? p->test_loss
            : which == FANIN_CURVE_TEST_ERROR ? 100 * p->test_error

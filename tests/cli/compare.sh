@@ -49,6 +49,42 @@ split split_rules normal:mean=0,std=0.01,he "he normal:mean=0,std=0.01"
 split split_last he,uniform:low=-0.1,high=0.1 "he uniform:low=-0.1,high=0.1"
 split split_two normal:std=0.1,normal:std=0.2 "normal:std=0.1 normal:std=0.2"
 
+# A grid from one file, in two processes at once: each cell once, and the same answer as from one.
+cat >grid.yaml <<'EOF'
+model: mlp:2-8x1-2
+data: spirals
+schemes: [he, "normal:std=0.5", xavier]
+activations: [relu, tanh]
+depths: [1, 2]
+optimizers: [sgd, "adam:beta1=0.8"]
+lr: [0.01, 0.1]
+seeds: 3
+steps: 60
+batch: 8
+eval-samples: 50
+eval-every: 30
+json: true
+EOF
+narrow grid_table "$FANIN" compare mlp:2-8x1-2 $fast --schemes he,normal:std=0.5,xavier --activations relu,tanh --depths 1,2 --optimizers sgd,adam:beta1=0.8 --lr 0.01,0.1 --seeds 3
+check grid "$FANIN" compare grid.yaml
+gives grid_cells "d['runs'], len(d['ranking'])" "144 24"
+cp "$tmp/.out" one.json
+check grid_shared sh -c '"$FANIN" compare grid.yaml --log grid.db >a.json & "$FANIN" compare grid.yaml --log grid.db >b.json; r=$?; wait $! && exit $r'
+check grid_the_same python3 - <<'EOF'
+import json
+def read(f):
+    d = json.load(open(f))
+    for r in d["ranking"]: del r["seconds"]
+    return d
+assert read("one.json") == read("a.json") == read("b.json")
+EOF
+check grid_stored "$FANIN" runs sql grid.db "select count(*) n, min(status) s from run where status='done'" --json
+gives grid_once "d['rows'][0]['n']" 144
+exits 2 bad_key sh -c 'sed s/seeds:/seed_s:/ grid.yaml >bad.yaml; "$FANIN" compare bad.yaml'
+says bad_key_says "bad.yaml line 8: 'seed_s'"
+exits 2 no_count "$FANIN" compare lenet5 $fast --depths 2,3
+exits 2 two_optimizers "$FANIN" compare $net $fast --optimizer sgd --optimizers sgd,adam
+
 exits 2 no_data "$FANIN" compare $net --steps 5
 exits 2 no_steps "$FANIN" compare $net --data spirals
 exits 2 unknown_scheme "$FANIN" compare $net $fast --schemes he,hee

@@ -20,14 +20,17 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "compute/fma_gemm.h"
-#include "init/haar.h"
+#include "init/haar_lay.h"
 
 enum {
     TILE = FANIN__FMA_ROWS,
     STRIP = FANIN__FMA_COLS,
-    BLOCK = 96,  /* reflectors at once: 8 tiles, 3 strips */
+    BLOCK = FANIN__HAAR_BLOCK,
     DEPTH = 256, /* rows of a strip that stay in the first cache */
     TAIL = 64,   /* more columns than the tail ever has */
     TAIL_ROWS = 256,
@@ -48,12 +51,14 @@ typedef struct haar {
     bool wide;
     double gain;
     fanin__fma_tile tile;
+    const fanin__haar_lay *lay;
     float *x;     /* m x n normals, those on and below the diagonal */
     float *sign;  /* d */
     size_t body;  /* columns in blocks; the rest is the tail */
     double *tail; /* its (m - body) x (n - body) corner of Q, NULL if there is none */
     reflectors *blocks;
     size_t block_count;
+    float *arena; /* of all blocks */
     float *out;
     atomic_int status;
 } haar;
@@ -67,6 +72,13 @@ static float *floats(size_t a, size_t b) {
     size_t size;
     if (!fanin__size_mul(a, b, &size) || !fanin__size_mul(size, sizeof(float), &size)) return NULL;
     return fanin_malloc_aligned(size);
+}
+
+/* Of a block's three layouts, to whole lines of the cache. */
+static size_t block_floats(const reflectors *r) {
+    size_t n =
+        r->rows * BLOCK + tiles(r->rows) * TILE * r->count + tiles(r->count) * TILE * r->count;
+    return (n + 15) / 16 * 16;
 }
 
 static void fail(haar *h, fanin_status status) { atomic_store(&h->status, (int)status); }
@@ -104,12 +116,13 @@ static void one_by_one(const float *x, size_t x_row, size_t m, size_t n, double 
 
 /* ---- drawing ----------------------------------------------------------------------------- */
 
+/* Up to the diagonal, and on to a whole step of the generator: what lies beyond is never read. */
 static void draw_rows(void *arg, size_t begin, size_t end) {
     haar *h = arg;
     for (size_t i = begin; i < end; i++) {
         fanin_status status =
             fanin_random_fill(h->stream, FANIN__HAAR_PLANE, &standard_normal, h->address + i * h->n,
-                              least(i + 1, h->n), FANIN_F32, h->x + i * h->n);
+                              least((i + 64) / 64 * 64, h->n), FANIN_F32, h->x + i * h->n);
         if (status != FANIN_OK) fail(h, status);
     }
 }
@@ -122,36 +135,6 @@ typedef struct scratch {
     float *t;      /* [column / 32][row][32] */
     float *pack;   /* [column][12] */
 } scratch;
-
-/* Squares of the columns: rows in order, so that each sum is one chain whoever vectorises it. */
-static void sum_squares(const float *x, size_t x_row, size_t rows, size_t columns,
-                        double sum[BLOCK]) {
-    memset(sum, 0, BLOCK * sizeof *sum);
-    for (size_t i = 0; i < rows; i++, x += x_row) {
-        if (i >= BLOCK && columns == BLOCK) {
-            for (size_t j = 0; j < BLOCK; j++) sum[j] += (double)x[j] * (double)x[j];
-            continue;
-        }
-        size_t count = least(i + 1, columns);
-        for (size_t j = 0; j < count; j++) sum[j] += (double)x[j] * (double)x[j];
-    }
-}
-
-/* One tile of rows of V in its three layouts; v is zero where V is. */
-static void place_tile(const reflectors *r, const scratch *s, size_t row, size_t rows,
-                       const float v[TILE][BLOCK]) {
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t p = 0; p < BLOCK / STRIP; p++)
-            memcpy(s->panels + (p * r->rows + row + i) * STRIP, v[i] + p * STRIP,
-                   STRIP * sizeof(float));
-        for (size_t t = 0; t < BLOCK / TILE; t++)
-            memcpy(r->across + (t * r->rows + row + i) * TILE, v[i] + t * TILE,
-                   TILE * sizeof(float));
-    }
-    float *down = r->down + row * r->count;
-    for (size_t j = 0; j < r->count; j++, down += TILE)
-        for (size_t i = 0; i < TILE; i++) down[i] = v[i][j];
-}
 
 /* I - t v v' is orthogonal when t v'v = 2, and t is a float: of the 17 floats around v0 the one that a float
  * t fits best. The direction moves by a rounding error; |t v'v - 2| falls from 1e-7 to about 5e-9. */
@@ -176,26 +159,15 @@ static void lay_out(haar *h, reflectors *r, const scratch *s, float t[BLOCK]) {
     double squares[BLOCK], scale[BLOCK] = {0}, rest[BLOCK] = {0};
     float first[BLOCK];
     const float *x = h->x + r->first * h->n + r->first;
-    sum_squares(x, h->n, r->rows, r->count, squares);
+    h->lay->squares(x, h->n, r->rows, r->count, squares);
     for (size_t j = 0; j < r->count; j++) {
         double v0, sign;
         scale[j] = reflector_scale(squares[j], (double)x[j * h->n + j], &v0, &sign);
         first[j] = (float)(v0 * scale[j]);
         h->sign[r->first + j] = (float)sign;
     }
-    for (size_t row = 0; row < r->rows; row += TILE) {
-        _Alignas(64) float v[TILE][BLOCK];
-        size_t rows = least(TILE, r->rows - row);
-        bool inner = row >= BLOCK && r->count == BLOCK && rows == TILE;
-        if (!inner) memset(v, 0, sizeof v);
-        for (size_t i = 0; i < rows; i++) {
-            const float *from = x + (row + i) * h->n;
-            size_t count = inner ? BLOCK : least(row + i, r->count);
-            for (size_t j = 0; j < count; j++) v[i][j] = (float)((double)from[j] * scale[j]);
-            for (size_t j = 0; j < BLOCK; j++) rest[j] += (double)v[i][j] * (double)v[i][j];
-        }
-        place_tile(r, s, row, rows, (const float(*)[BLOCK])v);
-    }
+    h->lay->rows(x, h->n, r->rows, r->count, scale, rest,
+                 (fanin__haar_layouts){s->panels, r->across, r->down});
     memset(t, 0, BLOCK * sizeof *t);
     for (size_t j = 0; j < r->count; j++) { /* the diagonal, zero until now */
         float v0 = scale[j] > 0 ? fit_first(rest[j], first[j], &t[j]) : 0;
@@ -258,12 +230,9 @@ static void make_blocks(void *arg, size_t begin, size_t end) {
     haar *h = arg;
     for (size_t b = begin; b < end; b++) {
         reflectors *r = &h->blocks[b];
-        r->across = floats(r->rows, BLOCK);
-        r->down = floats(tiles(r->rows) * TILE, r->count);
-        r->t = floats(tiles(r->count) * TILE, r->count);
         size_t panels = r->rows * BLOCK;
         float *memory = floats(1, panels + 2 * BLOCK * BLOCK + BLOCK * TILE);
-        if (r->across && r->down && r->t && memory) {
+        if (memory) {
             scratch s = {.panels = memory,
                          .gram = memory + panels,
                          .t = memory + panels + BLOCK * BLOCK,
@@ -407,28 +376,49 @@ static fanin_status make_tail(haar *h) {
     return v && h->tail ? FANIN_OK : FANIN_NOMEM;
 }
 
+/* One piece of memory for the blocks: asked for in large pages, since at n = 1024 a tenth of the time went to faults. */
+static bool make_room(haar *h) {
+    size_t total = 0;
+    h->blocks = fanin_calloc(h->block_count, sizeof *h->blocks);
+    for (size_t b = 0; h->blocks && b < h->block_count; b++) {
+        reflectors *r = &h->blocks[b];
+        r->first = b * BLOCK;
+        r->count = least(BLOCK, h->body - b * BLOCK);
+        r->rows = h->m - b * BLOCK;
+        if (!fanin__size_add(total, block_floats(r), &total)) return false;
+    }
+    h->arena = h->blocks ? floats(1, total) : NULL;
+    if (!h->arena) return false;
+#ifdef __linux__
+    uintptr_t page = (uintptr_t)1 << 21, at = ((uintptr_t)h->arena + page - 1) & ~(page - 1);
+    uintptr_t end = (uintptr_t)(h->arena + total) & ~(page - 1);
+    if (end > at) madvise((void *)at, end - at, MADV_HUGEPAGE); /* a wish: failure costs time */
+#endif
+    float *next = h->arena;
+    for (size_t b = 0; b < h->block_count; b++) {
+        reflectors *r = &h->blocks[b];
+        r->across = next;
+        r->down = r->across + r->rows * BLOCK;
+        r->t = r->down + tiles(r->rows) * TILE * r->count;
+        next += block_floats(r);
+    }
+    return true;
+}
+
 static fanin_status haar_large(haar *h) {
     h->body = (h->n - STRIP) / STRIP * STRIP;
     if (h->m - h->body > TAIL_ROWS) h->body = h->n;
     h->block_count = (h->body + BLOCK - 1) / BLOCK;
     h->tile = fanin__fma_tile_select();
-    h->blocks = fanin_calloc(h->block_count, sizeof *h->blocks);
+    h->lay = fanin__haar_lay_select();
     h->sign = floats(1, h->n);
     h->x = h->out; /* as large, and free until the strips are written */
-    if (!h->blocks || !h->sign) fail(h, FANIN_NOMEM);
-    for (size_t b = 0; h->blocks && b < h->block_count; b++)
-        h->blocks[b] = (reflectors){.first = b * BLOCK,
-                                    .count = least(BLOCK, h->body - b * BLOCK),
-                                    .rows = h->m - b * BLOCK};
+    if (!h->sign || !make_room(h)) fail(h, FANIN_NOMEM);
     if (!atomic_load(&h->status)) fanin_parallel_for(h->m, 16, draw_rows, h);
     if (!atomic_load(&h->status)) fail(h, make_tail(h));
     if (!atomic_load(&h->status)) fanin_parallel_for(h->block_count, 1, make_blocks, h);
     if (!atomic_load(&h->status)) fanin_parallel_for((h->n + STRIP - 1) / STRIP, 1, run_strips, h);
-    for (size_t b = 0; h->blocks && b < h->block_count; b++) {
-        fanin_free_aligned(h->blocks[b].across);
-        fanin_free_aligned(h->blocks[b].down);
-        fanin_free_aligned(h->blocks[b].t);
-    }
+    fanin_free_aligned(h->arena);
     fanin_free(h->blocks);
     fanin_free(h->tail);
     fanin_free_aligned(h->sign);

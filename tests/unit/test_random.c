@@ -139,6 +139,32 @@ TEST(narrow_cuts_are_those_of_the_page) {
     }
 }
 
+/* Some processors' own rounding to bf16 takes subnormal numbers for 0: it must not be used where there are any. */
+TEST(bf16_is_float32_rounded_once_however_small) {
+    enum { N = 4099 };
+    static const fanin_law small[] = {{FANIN_LAW_NORMAL, 0, 0.02, 0, 0},
+                                      {FANIN_LAW_NORMAL, 0, 1e-38, 0, 0},
+                                      {FANIN_LAW_NORMAL, 1e-39, 0.5, 0, 0},
+                                      {FANIN_LAW_NORMAL, 0, 1e-12, 0, 0},
+                                      {FANIN_LAW_UNIFORM, 0, 0, -1e-38, 1e-38},
+                                      {FANIN_LAW_UNIFORM, 0, 0, -0.1, 0.1},
+                                      {FANIN_LAW_TRUNC_NORMAL, 0, 1, 1e-39, 2},
+                                      {FANIN_LAW_TRUNC_NORMAL, 0, 0.02, -0.04, 0.04},
+                                      {FANIN_LAW_TRUNC_NORMAL, 0, 1e-37, -1e-37, 1e-37},
+                                      {FANIN_LAW_RADEMACHER, 1e-39, 0, 0, 0},
+                                      {FANIN_LAW_BERNOULLI, 1e-39, 0.5, 0, 0},
+                                      {FANIN_LAW_RADEMACHER, 0.1, 0, 0, 0}};
+    static float want[N];
+    static uint16_t rounded[N], got[N];
+    fanin_stream s = fanin_stream_init(3, "small");
+    for (size_t i = 0; i < FANIN_COUNT(small); i++) {
+        assert_ok(fanin_random_fill(&s, 0, &small[i], 0, N, FANIN_F32, want));
+        assert_ok(fanin_convert_from_f32(want, N, FANIN_BF16, rounded));
+        assert_ok(fanin_random_fill(&s, 0, &small[i], 0, N, FANIN_BF16, got));
+        assert_memory_equal(got, rounded, sizeof got);
+    }
+}
+
 TEST(names_and_seeds_matter) {
     fanin_stream a = fanin_stream_init(0, "a"), b = fanin_stream_init(0, "b"),
                  c = fanin_stream_init(1, "a"), d = fanin_stream_init(0, "");

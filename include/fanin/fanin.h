@@ -15,6 +15,7 @@
 #include <fanin/probe.h>
 #include <fanin/random.h>
 #include <fanin/report.h>
+#include <fanin/reproduce.h>
 #include <fanin/scheme.h>
 #include <fanin/theory.h>
 #include <fanin/train.h>

@@ -6,6 +6,7 @@
 #include <fanin/graph.h>
 #include <fanin/init.h>
 #include <fanin/report.h>
+#include <fanin/reproduce.h>
 #include <fanin/scheme.h>
 #include <fanin/train.h>
 #include <string.h>
@@ -94,6 +95,11 @@ static entry stream_at(int i) {
     return (entry){r->name, {r->summary, r->keys}};
 }
 
+static entry paper_at(int i) {
+    fanin_paper_info p = fanin_paper_at(i);
+    return (entry){p.name, {p.title, p.source}};
+}
+
 static entry operator_at(int i) {
     fanin_operator_info o = fanin_operator_at(i);
     return (entry){o.name, {o.kind, o.domain[0] ? o.domain : "ai.onnx"}};
@@ -118,6 +124,7 @@ static const kind kinds[] = {
     {"operators", {"kind", "domain"}, fanin_operator_count, operator_at, NULL},
     {"models", {"about", "grammar"}, fanin_builtin_count, model_at, NULL},
     {"data", {"about", "grammar", "files"}, fanin_dataset_count, data_at, NULL},
+    {"papers", {"title", "source"}, fanin_paper_count, paper_at, NULL},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -172,11 +179,11 @@ int verb_list(cli *c) {
     for (int i = 0; i < KINDS && !k; i++)
         if (!strcmp(kinds[i].name, c->args[0])) k = &kinds[i];
     if (!k)
-        return cli_usage(
-            c,
-            "list %s: expected activations, rules, schemes, streams, operators, optimizers, models "
-            "or data",
-            c->args[0]);
+        return cli_usage(c,
+                         "list %s: expected activations, rules, schemes, streams, operators, "
+                         "optimizers, models, "
+                         "data or papers",
+                         c->args[0]);
     if (c->arg_count == 1) return list_all(c, k);
     for (int i = 0; i < k->count(); i++) {
         if (strcasecmp(k->at(i).name, c->args[1]) != 0) continue;

@@ -191,8 +191,8 @@ static fanin_status keep(fanin__lab *lab, fanin_seed_cell *c, fanin_err *err) {
     return FANIN_OK;
 }
 
-fanin_status fanin__cell(fanin__lab *lab, const fanin__cell_spec *spec, const fanin_seed_cell **out,
-                         fanin_err *err) {
+fanin_status fanin__run_cell(fanin__lab *lab, const fanin__cell_spec *spec,
+                             const fanin_seed_cell **out, fanin_err *err) {
     fanin__cell_spec s = *spec;
     if (!s.model) s.model = "mlp:2-2-1,act=relu";
     if (!s.optimizer) s.optimizer = "adam:lr=0.1";

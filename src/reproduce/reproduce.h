@@ -51,8 +51,8 @@ struct fanin__lab {
 };
 
 /* The cell of a specification, run unless it was. It lives as long as the laboratory. */
-fanin_status fanin__cell(fanin__lab *lab, const fanin__cell_spec *spec,
-                         const fanin_seed_cell **cell, fanin_err *err);
+fanin_status fanin__run_cell(fanin__lab *lab, const fanin__cell_spec *spec,
+                             const fanin_seed_cell **cell, fanin_err *err);
 void fanin__lab_fini(fanin__lab *lab);
 
 /* Wilson's 95 % interval of k successes in n. */

@@ -21,8 +21,8 @@ bool fanin__faster(const fanin_seed_cell *a, const fanin_seed_cell *b) {
 
 static fanin_status run(fanin__lab *lab, const char *model, const char *scheme, double bias,
                         const fanin_seed_cell **cell, fanin_err *err) {
-    return fanin__cell(lab, &(fanin__cell_spec){.model = model, .scheme = scheme, .bias = bias},
-                       cell, err);
+    return fanin__run_cell(lab, &(fanin__cell_spec){.model = model, .scheme = scheme, .bias = bias},
+                           cell, err);
 }
 
 /* The document's example under every scheme, with and without batch norm and bias: 32 cells. */
@@ -127,8 +127,8 @@ static fanin_status random_slow(fanin__lab *lab, fanin_claim *c, fanin_err *err)
     const fanin_seed_cell *adam, *adam_he, *plain, *plain_he, *sigmoid, *sigmoid_he;
     FANIN_TRY(run(lab, FANIN__RELU, FANIN__SMALL, 0, &adam, err));
     FANIN_TRY(run(lab, FANIN__RELU, "he", 0, &adam_he, err));
-    FANIN_TRY(fanin__cell(lab, &sgd, &plain, err));
-    FANIN_TRY(fanin__cell(lab, &sgd_he, &plain_he, err));
+    FANIN_TRY(fanin__run_cell(lab, &sgd, &plain, err));
+    FANIN_TRY(fanin__run_cell(lab, &sgd_he, &plain_he, err));
     FANIN_TRY(run(lab, FANIN__SIGMOID, FANIN__SMALL, 0, &sigmoid, err));
     FANIN_TRY(run(lab, FANIN__SIGMOID, "xavier", 0, &sigmoid_he, err));
     const bool holds[] = {fanin__faster(adam_he, adam), fanin__faster(plain_he, plain),
@@ -161,7 +161,7 @@ static fanin_status at_all_rates(fanin__lab *lab, const char *scheme,
                                     .epochs = i == 0           ? 500
                                               : i == RATES - 1 ? 4000
                                                                : 1000};
-        FANIN_TRY(fanin__cell(lab, &s, &cells[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &s, &cells[i], err));
     }
     return FANIN_OK;
 }

@@ -20,7 +20,7 @@ static fanin_status over_schemes(fanin__lab *lab, const char *model, const char 
     *r = (range){INFINITY, 0, INFINITY, 0};
     for (int i = 0; i < count; i++) {
         const fanin_seed_cell *c;
-        FANIN_TRY(fanin__cell(
+        FANIN_TRY(fanin__run_cell(
             lab,
             &(fanin__cell_spec){
                 .model = model, .scheme = schemes[i], .optimizer = optimizer, .epochs = epochs},
@@ -69,11 +69,11 @@ fanin_status fanin__seed_adam_still(fanin__lab *lab, fanin_claim *c, fanin_err *
     bool holds[4];
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 3; k++)
-            FANIN_TRY(fanin__cell(lab,
-                                  &(fanin__cell_spec){.scheme = schemes[k],
-                                                      .optimizer = optimizers[i],
-                                                      .epochs = 1000},
-                                  &cells[i][k], err));
+            FANIN_TRY(fanin__run_cell(lab,
+                                      &(fanin__cell_spec){.scheme = schemes[k],
+                                                          .optimizer = optimizers[i],
+                                                          .epochs = 1000},
+                                      &cells[i][k], err));
         for (int k = 0; k < 2; k++) holds[2 * i + k] = fanin__more(cells[i][k], cells[i][2]);
     }
     fanin__measured(
@@ -117,8 +117,9 @@ fanin_status fanin__seed_bn_still(fanin__lab *lab, fanin_claim *c, fanin_err *er
     bool holds[2];
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 3; k++)
-            FANIN_TRY(fanin__cell(lab, &(fanin__cell_spec){.model = models[i], .scheme = three[k]},
-                                  &cells[i][k], err));
+            FANIN_TRY(fanin__run_cell(lab,
+                                      &(fanin__cell_spec){.model = models[i], .scheme = three[k]},
+                                      &cells[i][k], err));
         holds[i] = fanin__more(cells[i][1], cells[i][0]) && fanin__more(cells[i][2], cells[i][0]);
     }
     fanin__measured(c,
@@ -144,12 +145,12 @@ fanin_status fanin__seed_he_clipping(fanin__lab *lab, fanin_claim *c, fanin_err 
     for (int i = 0; i < 4; i++) {
         fanin__cell_spec s = {
             .model = deep, .scheme = "he", .optimizer = rates[i], .epochs = 200, .seeds = 200};
-        FANIN_TRY(fanin__cell(lab, &s, &plain[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &s, &plain[i], err));
         s.clip_norm = 1;
-        FANIN_TRY(fanin__cell(lab, &s, &clipped[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &s, &clipped[i], err));
         s.clip_norm = 0;
         s.model = normed;
-        FANIN_TRY(fanin__cell(lab, &s, &bn[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &s, &bn[i], err));
         holds[i] = fanin__more(clipped[i], plain[i]) && fanin__more(bn[i], plain[i]);
     }
     fanin__measured(
@@ -172,11 +173,11 @@ static fanin_status eight_units(fanin__lab *lab, bool dropout, const fanin_seed_
                                 fanin_err *err) {
     for (int i = 0; i < 3; i++)
         FANIN_TRY(
-            fanin__cell(lab,
-                        &(fanin__cell_spec){.model = dropout ? "mlp:2-8-1,act=relu,dropout=0.2"
-                                                             : "mlp:2-8-1,act=relu",
-                                            .scheme = three[i]},
-                        &cells[i], err));
+            fanin__run_cell(lab,
+                            &(fanin__cell_spec){.model = dropout ? "mlp:2-8-1,act=relu,dropout=0.2"
+                                                                 : "mlp:2-8-1,act=relu",
+                                                .scheme = three[i]},
+                            &cells[i], err));
     return FANIN_OK;
 }
 
@@ -217,11 +218,11 @@ fanin_status fanin__seed_penalties(fanin__lab *lab, fanin_claim *c, fanin_err *e
     const fanin_seed_cell *none[2], *l2[2], *l1[2];
     bool holds[2];
     for (int i = 0; i < 2; i++) {
-        FANIN_TRY(fanin__cell(lab, &(fanin__cell_spec){.scheme = schemes[i]}, &none[i], err));
-        FANIN_TRY(
-            fanin__cell(lab, &(fanin__cell_spec){.scheme = schemes[i], .l2 = 1e-3}, &l2[i], err));
-        FANIN_TRY(
-            fanin__cell(lab, &(fanin__cell_spec){.scheme = schemes[i], .l1 = 1e-3}, &l1[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &(fanin__cell_spec){.scheme = schemes[i]}, &none[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &(fanin__cell_spec){.scheme = schemes[i], .l2 = 1e-3},
+                                  &l2[i], err));
+        FANIN_TRY(fanin__run_cell(lab, &(fanin__cell_spec){.scheme = schemes[i], .l1 = 1e-3},
+                                  &l1[i], err));
         holds[i] =
             l2[i]->weight_norm < none[i]->weight_norm && l1[i]->weight_norm < none[i]->weight_norm;
     }
@@ -239,15 +240,15 @@ fanin_status fanin__seed_penalties(fanin__lab *lab, fanin_claim *c, fanin_err *e
 
 fanin_status fanin__seed_perceptron(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
     const fanin_seed_cell *rule, *net;
-    FANIN_TRY(fanin__cell(lab,
-                          &(fanin__cell_spec){.model = "mlp:2-1",
-                                              .scheme = "he",
-                                              .optimizer = "perceptron",
-                                              .epochs = 200,
-                                              .seeds = 1000},
-                          &rule, err));
-    FANIN_TRY(fanin__cell(lab, &(fanin__cell_spec){.model = "mlp:2-8-1,act=relu", .scheme = "he"},
-                          &net, err));
+    FANIN_TRY(fanin__run_cell(lab,
+                              &(fanin__cell_spec){.model = "mlp:2-1",
+                                                  .scheme = "he",
+                                                  .optimizer = "perceptron",
+                                                  .epochs = 200,
+                                                  .seeds = 1000},
+                              &rule, err));
+    FANIN_TRY(fanin__run_cell(
+        lab, &(fanin__cell_spec){.model = "mlp:2-8-1,act=relu", .scheme = "he"}, &net, err));
     c->ours = rule->success;
     c->low = rule->low;
     c->high = rule->high;

@@ -44,7 +44,7 @@ TEST(seeds_succeed_as_often_and_as_soon_as_in_torch) {
     for (size_t i = 0; i < FANIN_COUNT(torch); i++) {
         const fanin_seed_cell *c;
         fanin_err err = {0};
-        assert_ok_err(fanin__cell(&lab, &torch[i].spec, &c, &err), err);
+        assert_ok_err(fanin__run_cell(&lab, &torch[i].spec, &c, &err), err);
         double p = torch[i].share, n = (double)c->seeds;
         /* five deviations of a difference of two shares: 11 tests, 6e-6 in all */
         assert_near(c->success, p, 5 * sqrt(p * (1 - p) * (1 / n + 1.0 / 4000)), 0);
@@ -64,13 +64,14 @@ TEST(dead_and_twin_units_are_counted) {
     fanin__lab lab = {.seeds = 2000};
     const fanin_seed_cell *he, *zero, *biased;
     fanin_err err = {0};
-    assert_ok_err(fanin__cell(&lab, &(fanin__cell_spec){.scheme = "he", .epochs = 1}, &he, &err),
-                  err);
     assert_ok_err(
-        fanin__cell(&lab, &(fanin__cell_spec){.scheme = "zeros", .epochs = 5}, &zero, &err), err);
-    assert_ok_err(fanin__cell(&lab,
-                              &(fanin__cell_spec){.scheme = "zeros", .epochs = 5, .bias = 0.5},
-                              &biased, &err),
+        fanin__run_cell(&lab, &(fanin__cell_spec){.scheme = "he", .epochs = 1}, &he, &err), err);
+    assert_ok_err(
+        fanin__run_cell(&lab, &(fanin__cell_spec){.scheme = "zeros", .epochs = 5}, &zero, &err),
+        err);
+    assert_ok_err(fanin__run_cell(&lab,
+                                  &(fanin__cell_spec){.scheme = "zeros", .epochs = 5, .bias = 0.5},
+                                  &biased, &err),
                   err);
     assert_near(he->dead_before, 0.25, 5 * sqrt(0.25 * 0.75 / 4000), 0);
     assert_near(he->twins, 0, 0, 0);
@@ -80,7 +81,8 @@ TEST(dead_and_twin_units_are_counted) {
     assert_near(biased->dead_before, 0, 0, 0);
     const fanin_seed_cell *again;
     assert_ok_err(
-        fanin__cell(&lab, &(fanin__cell_spec){.scheme = "zeros", .epochs = 5}, &again, &err), err);
+        fanin__run_cell(&lab, &(fanin__cell_spec){.scheme = "zeros", .epochs = 5}, &again, &err),
+        err);
     assert_ptr_equal(again, zero); /* run once */
     fanin__lab_fini(&lab);
 }

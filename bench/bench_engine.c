@@ -1,7 +1,8 @@
 /* bench_engine.c - one network's passes and steps, measured on request, so that bench_engine.py can
  * take turns between this program and PyTorch.
  *
- *     build/bench/bench_engine worker MODEL BATCH LENGTH OPTIMIZER   (OPTIMIZER -: passes only)
+ *     build/bench/bench_engine worker MODEL BATCH LENGTH OPTIMIZER   (OPTIMIZER -: passes only;
+ *                             descend+sgd:lr=X: the products update the weights that allow it)
  *     build/bench/bench_engine matmul                                 (the peak: 1024 x 1024 x 1024)
  *     build/bench/bench_engine plan MODEL BATCH LENGTH                 (reading and planning)
  *     build/bench/bench_engine profile MODEL BATCH LENGTH [STEPS]      (time by primitive)
@@ -79,7 +80,11 @@ static subject make(const char *model, int64_t batch, int64_t length, const char
     double start = fanin__seconds();
     must(fanin_graph_load(model, &s.graph, &err), &err);
     s.read_seconds = fanin__seconds() - start;
-    fanin_program_options o = {.batch = batch, .loss = "cross_entropy", .gradients = true};
+    static const char together[] = "descend+";
+    bool descend = optimizer && !strncmp(optimizer, together, sizeof together - 1);
+    if (descend) optimizer += sizeof together - 1;
+    fanin_program_options o = {
+        .batch = batch, .loss = "cross_entropy", .gradients = true, .descend = descend};
     int64_t dims[8][FANIN_MAX_RANK];
     for (int i = 0; i < s.graph->input_count && i < 8; i++) {
         const fanin_value *v = &s.graph->values[s.graph->inputs[i]];
@@ -91,6 +96,7 @@ static subject make(const char *model, int64_t batch, int64_t length, const char
     must(fanin_program_create(s.graph, &o, &s.program, &err), &err);
     s.plan_seconds = fanin__seconds() - start;
     if (optimizer) must(fanin_optimizer_create(optimizer, s.program, &s.optimizer, &err), &err);
+    if (descend) fanin_program_set_rate(s.program, fanin_optimizer_lr(s.optimizer));
     return s;
 }
 

@@ -18,9 +18,9 @@ MLP = "mlp:784-1000x5-10,act=tanh"
 GRAPHS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shared", "models", "graphs")
 # name: MODEL, batch, length, our optimizer, target ratio of time
 CASES = {
-    "mlp_10": (MLP, 10, 0, "sgd:lr=0.01", 0.5),
-    "mlp_128": (MLP, 128, 0, "sgd:lr=0.01", 0.75),
-    "lenet5_128": ("lenet5", 128, 0, "sgd:lr=0.01", 0.7),
+    "mlp_10": (MLP, 10, 0, "descend+sgd:lr=0.01", 0.5),
+    "mlp_128": (MLP, 128, 0, "descend+sgd:lr=0.01", 0.75),
+    "lenet5_128": ("lenet5", 128, 0, "descend+sgd:lr=0.01", 0.7),
     "resnet20_128": ("resnet:20", 128, 0, "momentum:lr=0.01", 0.75),
     "resnet50_8": ("resnet:50", 8, 0, "-", 1.0),
     "gpt2_2x128": ("GRAPHS/gpt2_small.onnx", 2, 128, "-", 1.0),

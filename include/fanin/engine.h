@@ -38,6 +38,8 @@ typedef struct fanin_program_options {
     bool input_tangent, weight_tangent; /* derivative of output 0 along a direction in the inputs,
                          in the weights; see fanin_program_tangent. Twice differentiable operators */
     bool reference;                     /* plain kernels only: the oracle of the fast ones */
+    bool descend; /* fanin_program_run also takes a step of plain gradient descent for the weights
+                       that allow it; see fanin_program_descends. F32 */
     bool keep_values; /* keep every value of the graph readable after a run (probes) */
     const int64_t
         *input_dims[8]; /* NULL, or the full dims of input i (for symbolic dims other than batch) */
@@ -84,6 +86,13 @@ FANIN_API int fanin_program_weight_value(const fanin_program *program,
 FANIN_API fanin_buffer fanin_program_weight(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_gradient(const fanin_program *program, int i); /* data NULL for
     what gets no gradient: running statistics, constants */
+/* With options.descend: true if every run ends with W -= rate dL/dW for weight i, done by the product
+ * that makes the gradient, so that a large layer's gradient is neither stored nor read again. It is
+ * so for matrices whose gradient is one product and that nothing reads later (dense layers, untied);
+ * fanin_program_gradient has no data for them. The other weights are the caller's to update, which an
+ * optimiser "sgd" of the same rate does. Equal to the separate update up to rounding. */
+FANIN_API bool fanin_program_descends(const fanin_program *program, int i);
+FANIN_API void fanin_program_set_rate(fanin_program *program, double rate); /* 0 at first */
 /* With options.curvature: fill the direction v (as weight i; 0 at first), and after a run read the
  * share of weight i in H v, H being the second derivative of the loss in all weights that have a
  * gradient. Exact: the gradient's own graph is differentiated, nothing is approximated. */

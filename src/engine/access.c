@@ -52,6 +52,11 @@ fanin_buffer fanin_program_weight(const fanin_program *p, int i) {
 fanin_buffer fanin_program_gradient(const fanin_program *p, int i) {
     return root_buffer(p, weight_at(p, i)->gradient);
 }
+bool fanin_program_descends(const fanin_program *p, int i) {
+    int root = weight_at(p, i)->gradient;
+    return root >= 0 && p->roots[root].descend && p->roots[root].slot < 0;
+}
+void fanin_program_set_rate(fanin_program *p, double rate) { p->plan.rate = rate; }
 fanin_buffer fanin_program_direction(const fanin_program *p, int i) {
     return node_buffer(p, weight_at(p, i)->direction);
 }

@@ -93,6 +93,43 @@ static fanin_status unturn(fanin__step *s, fanin_err *err) {
     return made ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "no memory for a copy");
 }
 
+/* A product that descends and that no plan takes: the reference's, then the step. */
+typedef struct descent {
+    float *gradient;
+    const double *rate;
+} descent;
+
+static void descent_destroy(void *state) {
+    descent *d = state;
+    fanin_free_aligned(d->gradient);
+    fanin_free(d);
+}
+
+static fanin_status run_descent(fanin__step *s, void *scratch, fanin_err *err) {
+    (void)scratch;
+    (void)err;
+    descent *d = s->fast_state;
+    fanin__tensor to = s->out;
+    to.data = d->gradient;
+    s->kernel(s->node, s->in, s->in_count, &to);
+    fanin__axpy(s->node->count, (float)-*d->rate, d->gradient, s->out.data);
+    return FANIN_OK;
+}
+
+static fanin_status descend(const fanin__steps *plan, fanin__step *s, fanin_err *err) {
+    descent *d = fanin_calloc(1, sizeof *d);
+    float *gradient = d ? fanin_malloc_aligned(s->node->count * sizeof *gradient) : NULL;
+    if (!gradient) {
+        fanin_free(d);
+        return fanin_err_set(err, FANIN_NOMEM, "no memory for a gradient");
+    }
+    *d = (descent){gradient, &plan->rate};
+    s->fast_state = d;
+    s->fast_destroy = descent_destroy;
+    s->fast = run_descent;
+    return FANIN_OK;
+}
+
 fanin_status fanin__fast_choose(fanin__steps *plan, size_t *scratch, fanin_err *err) {
     *scratch = 0;
     for (int i = 0; i < plan->step_count; i++) {
@@ -109,6 +146,7 @@ fanin_status fanin__fast_choose(fanin__steps *plan, size_t *scratch, fanin_err *
         if (status == FANIN_NOMEM) return fanin_err_set(err, status, "%s", declined.message);
         s->fast = fanin__fast_rows(s);
         if (!s->fast) s->fast = fanin__fast_loop(s);
+        if (!s->fast && s->descends) FANIN_TRY(descend(plan, s, err));
         if (!s->fast) FANIN_TRY(unturn(s, err));
     }
     return FANIN_OK;

@@ -7,7 +7,8 @@
 typedef struct planned {
     fanin__plan *plan;
     void *buffers[8];
-    void *workspace; /* of a max pooling, shared by forward and backward; owned by the forward */
+    const double *rate; /* of a product that descends */
+    void *workspace;    /* of a max pooling, shared by forward and backward; owned by the forward */
 } planned;
 
 static void planned_destroy(void *state) {
@@ -20,6 +21,11 @@ static void planned_destroy(void *state) {
 static fanin_status run_planned(fanin__step *s, void *scratch, fanin_err *err) {
     planned *p = s->fast_state;
     return fanin__plan_run(p->plan, p->buffers, scratch, err);
+}
+
+static fanin_status run_descent(fanin__step *s, void *scratch, fanin_err *err) {
+    planned *p = s->fast_state;
+    return fanin__matmul_plan_run(p->plan, (float)-*p->rate, p->buffers, scratch, err);
 }
 
 /* The step takes the plan over; on failure it is destroyed. */
@@ -158,7 +164,13 @@ static fanin_status plan_matmul(fanin__steps *plan, int step, size_t *scratch, f
         d.b_batch[i] = b->strides[i];
         d.c_batch[i] = c->strides[i];
     }
-    tail t = find_tail(plan, step, -1);
+    tail t = {-1, -1, NULL, FANIN__ELTWISE_NONE, s->out.data};
+    if (s->descends) {
+        d.beta = 1;
+        d.scaled = true;
+    } else {
+        t = find_tail(plan, step, -1);
+    }
     d.bias = t.bias ? FANIN__BIAS_N : FANIN__BIAS_NONE;
     d.eltwise = t.eltwise;
     fanin__plan *made;
@@ -169,6 +181,8 @@ static fanin_status plan_matmul(fanin__steps *plan, int step, size_t *scratch, f
     p->buffers[1] = b->data;
     p->buffers[2] = (void *)t.bias;
     p->buffers[3] = t.out;
+    p->rate = &plan->rate;
+    if (s->descends) s->fast = run_descent;
     silence(plan, &t);
     return FANIN_OK;
 }

@@ -185,6 +185,23 @@ static bool place_root(fanin__steps *p, fanin__root *r) {
     return true;
 }
 
+/* The weight's storage takes the place of the gradient's. */
+static void try_descend(fanin__steps *p, fanin__root *roots, int count, fanin__root *r) {
+    int id = r->node, slot = r->slot;
+    if (!r->descend || slot < 0 || p->ir->nodes[id].op != FANIN__MATMUL || p->slot_of[id] != slot)
+        return;
+    int gradient = p->slots[slot].storage, weight = p->slots[p->slot_of[r->weight]].storage;
+    int step = p->slots[slot].step;
+    if (p->storages[gradient].last != step || p->storages[weight].last >= step) return;
+    for (int i = 0; i < count; i++)
+        if (&roots[i] != r && roots[i].slot >= 0 && p->slots[roots[i].slot].storage == gradient)
+            return;
+    p->storages[gradient] = (fanin__storage){.first = -1, .last = -1, .in_place_of = -1};
+    p->slots[slot].storage = weight;
+    p->steps[step].descends = true;
+    r->slot = -1;
+}
+
 /* ---- writing over operands -------------------------------------------------------------- */
 
 static bool elementwise(fanin__op op) {
@@ -281,6 +298,7 @@ fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *ro
     }
     for (int i = 0; i < root_count; i++)
         if (!place_root(p, &roots[i])) goto none;
+    for (int i = 0; i < root_count; i++) try_descend(p, roots, root_count, &roots[i]);
     find_in_place(p);
     if (fanin__memory_plan(p->storages, p->storage_count, p->step_count, &p->arena_size)) goto none;
     for (int i = 0; i < p->slot_count; i++) {

@@ -34,7 +34,8 @@ struct fanin__step {
     const fanin__node *node;
     fanin__kernel kernel;
     int node_id, out_slot, in_count;
-    bool turned; /* node, operands and result have their channel axis at the end: layout.c */
+    bool descends; /* a gradient's product that goes into its weight: W += -rate * product */
+    bool turned;   /* node, operands and result have their channel axis at the end: layout.c */
     int *in_slots;
     fanin__tensor *in, out;
     /* A fast implementation, if one was found (fast.c). */
@@ -55,15 +56,20 @@ typedef struct fanin__steps {
     char *live;
     char *arena;
     size_t arena_size, leaf_size;
+    double rate;        /* of the steps that descend */
     bool channels_last; /* set before creation: chains of convolutions may choose that order */
     fanin_status failed;
 } fanin__steps;
 
-/* Something that must be readable after a run. `own`: in packed memory shared with no other root. */
+/* Something that must be readable after a run. `own`: in packed memory shared with no other root.
+ * `descend`: a gradient of `weight` that goes straight into it, if it is a product that nothing else
+ * reads and the weight was read for the last time; its slot is then -1. */
 typedef struct fanin__root {
     int node;
     bool own;
     int slot; /* filled in */
+    bool descend;
+    int weight; /* node */
 } fanin__root;
 
 /* Operands that a step wants in channels-last order, whether its result is, and whether it is

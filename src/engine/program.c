@@ -14,7 +14,7 @@ int fanin__program_root(fanin_program *p, int node, bool own) {
         p->roots = more;
         p->root_capacity = capacity;
     }
-    p->roots[p->root_count] = (fanin__root){node, own, -1};
+    p->roots[p->root_count] = (fanin__root){.node = node, .own = own, .slot = -1};
     return p->root_count++;
 }
 
@@ -223,6 +223,11 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
     for (int i = 0; i < p->weight_count && o->gradients && !p->ir.failed; i++)
         if (l->statistics[p->weights[i].value] == -1)
             p->weights[i].gradient = own_gradient(p, &sweep, p->weights[i].node);
+    for (int i = 0; i < p->weight_count && o->descend && !p->ir.failed; i++)
+        if (p->weights[i].gradient >= 0) {
+            p->roots[p->weights[i].gradient].descend = true;
+            p->roots[p->weights[i].gradient].weight = p->weights[i].node;
+        }
     for (int i = 0; i < p->input_count && o->input_gradients && !p->ir.failed; i++)
         if (is_float(p, p->inputs[i].node))
             p->inputs[i].gradient = own_gradient(p, &sweep, p->inputs[i].node);
@@ -280,6 +285,11 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
         return fanin_err_set(err, FANIN_ARG, "curvature needs gradients");
     if ((o->gradients || o->input_gradients) && !o->loss && !o->cotangent)
         return fanin_err_set(err, FANIN_ARG, "gradients need a loss or a cotangent");
+    if (o->descend &&
+        (!o->gradients || o->curvature || o->replicas || o->reference || o->dtype == FANIN_F64))
+        return fanin_err_set(err, FANIN_ARG,
+                             "descend needs gradients, F32, one replica, no curvature, and not the "
+                             "reference");
     if (o->cotangent && (o->loss || o->curvature))
         return fanin_err_set(err, FANIN_ARG, "gradients are of a loss or of a cotangent, not both");
     return FANIN_OK;

@@ -25,7 +25,8 @@ static fanin_status arena_init(const fanin_program *p, struct fanin__replicas *r
     if (!l->roots) return fanin_err_set(err, FANIN_NOMEM, "no memory for replicas");
     for (size_t i = 0; i < roots; i++) {
         int node = p->roots[i].node;
-        l->roots[i] = (fanin__root){node < 0 ? -1 : r->node_of[node], p->roots[i].own, -1};
+        l->roots[i] = (fanin__root){
+            .node = node < 0 ? -1 : r->node_of[node], .own = p->roots[i].own, .slot = -1};
     }
     FANIN_TRY(fanin__steps_create(&l->plan, &r->ir, l->roots, p->root_count, err));
     if (r->ir.dtype == FANIN_F32 && !p->options.reference) fanin__fast_choose_lanes(&l->plan);

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "fanin/engine.h"
+#include "fanin/format.h"
 #include "testing.h"
 
 static fanin_graph *builtin(const char *text) {
@@ -371,4 +372,50 @@ TEST(every_allocation_may_fail) {
         }
     }
     fanin_graph_destroy(g);
+}
+
+/* Steps inside the products that make the gradients: the weights go where a separate update takes
+ * them, in our product, in oneDNN's, and where a matrix is read again later. */
+TEST(descent_inside_the_run_equals_the_update_after_it) {
+    static const struct {
+        const char *model;
+        int64_t batch;
+        int apart; /* weights that are left to the caller */
+    } cases[] = {
+        {"mlp:20-30-5,act=tanh", 7, 2}, {"mlp:300-300x2-7,act=tanh", 100, 3}, {"lenet5", 6, 7}};
+    for (size_t c = 0; c < FANIN_COUNT(cases); c++) {
+        fanin_graph *g;
+        fanin_err err = {0};
+        assert_ok_err(fanin_graph_load(cases[c].model, &g, &err), err);
+        fanin_program_options o = {
+            .batch = cases[c].batch, .loss = "cross_entropy", .gradients = true};
+        fanin_program *a = program_of(g, o);
+        o.descend = true;
+        fanin_program *b = program_of(g, o);
+        fill(a);
+        fill(b);
+        fanin_program_set_rate(b, 0.05);
+        int apart = 0;
+        for (int step = 0; step < 3; step++) {
+            assert_ok(fanin_program_run(a, NULL));
+            assert_ok(fanin_program_run(b, NULL));
+            assert_near(fanin_program_loss(a), fanin_program_loss(b), 0, 1e-6);
+            for (int i = 0; i < fanin_program_weight_count(a); i++) {
+                fanin_buffer w[2] = {fanin_program_weight(a, i), fanin_program_weight(b, i)};
+                fanin_buffer d[2] = {fanin_program_gradient(a, i), fanin_program_gradient(b, i)};
+                assert_true((d[1].data == NULL) == fanin_program_descends(b, i));
+                assert_false(fanin_program_descends(a, i));
+                apart += step == 0 && d[1].data;
+                for (int p = 0; p < 2; p++)
+                    for (size_t k = 0; d[p].data && k < w[p].count; k++)
+                        ((float *)w[p].data)[k] -= 0.05f * ((float *)d[p].data)[k];
+                for (size_t k = 0; k < w[0].count; k++)
+                    assert_near(((float *)w[0].data)[k], ((float *)w[1].data)[k], 1e-7, 2e-6);
+            }
+        }
+        assert_int_equal(apart, cases[c].apart);
+        fanin_program_destroy(a);
+        fanin_program_destroy(b);
+        fanin_graph_destroy(g);
+    }
 }

@@ -394,7 +394,7 @@ static int leaf_like(fanin__ir *ir, fanin__op op, int number, int x) {
 }
 
 static int add_root(net *n, int *count, int node) {
-    n->roots[*count] = (fanin__root){node, false, -1};
+    n->roots[*count] = (fanin__root){.node = node, .slot = -1};
     return (*count)++;
 }
 

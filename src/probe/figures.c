@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "compute/compute.h"
 #include "fanin/random.h"
 #include "probe/figures.h"
 #include "probe/second.h"
@@ -47,8 +48,8 @@ static moments measure(fanin_buffer b) {
 }
 
 double fanin__root_mean_square(fanin_buffer b) {
-    moments m = measure(b);
-    return m.count ? sqrt(m.squares / (double)m.count) : NAN;
+    if (!b.data || b.count == 0) return NAN;
+    return sqrt(fanin__dot(b.count, b.data, b.data) / (double)b.count);
 }
 
 static double sum_of_squares(const float *v, size_t n) {

@@ -1,7 +1,7 @@
 /* layer_jacobian.c - mean singular value of diag f'(s) W, layer by layer.
  *
- * Layers of a few units are decomposed. Of others Golub-Kahan steps from random vectors, side by side as the
- * columns of one product and each at a sample of its own, give the mean by Gauss quadrature of |x| for the
+ * Layers of a few units are decomposed. Of others Golub-Kahan steps from random vectors, the rows of one
+ * product and each at a sample of its own, give the mean by Gauss quadrature of |x| for the
  * spectrum of [0 J'; J 0]. With 2 k nodes the kink at 0 falls between two of them, with 2 k - 1 on one: the
  * errors are as 1 / (2k+1)^2 to -2 / (2k)^2 and cancel in a weighted mean, which leaves 1e-3 at k = 4 for the
  * law of a square Gaussian matrix. One start finds the mean of n values to sqrt(2 / n) of their spread. */
@@ -16,57 +16,48 @@
 #include "fanin/random.h"
 
 enum { DENSE_UNITS = 16, DENSE_SAMPLES = 4, STEPS_MAX = 6, STEPS_LARGE = 4, LARGE = 1 << 18 };
-enum { COLUMNS_MAX = 64, COLUMNS_LARGE = 16, VALUES = 4096 };
+enum { STARTS_MAX = 64, STARTS_LARGE = 16, VALUES = 4096 };
 
 /* J = diag(slope) W; W stored units x inputs, or inputs x units where rows are inputs. */
 typedef struct layer_view {
     const float *w;
     size_t units, inputs;
     bool rows_are_inputs;
-    const float *slope; /* units x columns; NULL: ones */
-    size_t columns;
+    const float *slope; /* starts x units; NULL: ones */
+    size_t starts;
 } layer_view;
 
-/* out (inputs x columns) = J' u, or out (units x columns) = J v. u is scaled in place. */
+/* Row by row: out (starts x inputs) = J' in, or out (starts x units) = J in. `in` is scaled in place. */
 static void multiply(const layer_view *v, bool to_inputs, float *in, float *out) {
-    size_t n = v->units * v->columns;
+    size_t n = v->units * v->starts;
     for (size_t i = 0; i < n && v->slope && to_inputs; i++) in[i] *= v->slope[i];
-    bool along =
-        to_inputs == v->rows_are_inputs; /* rows of what is stored are rows of the result */
     size_t stored = v->rows_are_inputs ? v->units : v->inputs;
-    const fanin__gemm_args g = {.m = to_inputs ? v->inputs : v->units,
-                                .n = v->columns,
+    bool turned = to_inputs == v->rows_are_inputs; /* W' is what the rows are multiplied by */
+    const fanin__gemm_args g = {.m = v->starts,
+                                .n = to_inputs ? v->inputs : v->units,
                                 .k = to_inputs ? v->units : v->inputs,
                                 .alpha = 1,
-                                .a = v->w,
-                                .a_row = along ? stored : 1,
-                                .a_col = along ? 1 : stored,
-                                .b = in,
-                                .b_row = v->columns,
-                                .b_col = 1,
+                                .a = in,
+                                .a_row = to_inputs ? v->units : v->inputs,
+                                .a_col = 1,
+                                .b = v->w,
+                                .b_row = turned ? 1 : stored,
+                                .b_col = turned ? stored : 1,
                                 .c = out,
-                                .c_row = v->columns};
+                                .c_row = to_inputs ? v->inputs : v->units};
     fanin__gemm(&g);
     for (size_t i = 0; i < n && v->slope && !to_inputs; i++) out[i] *= v->slope[i];
 }
 
-/* r -= scale_c q by columns, then *norms = |r| and r becomes of length one; columns of length 0 stay. */
-static void advance(float *r, const float *q, const double *scale, size_t rows, size_t columns,
+/* r -= scale q row by row, then norms = |r| and r becomes of length one; rows of length 0 stay. */
+static void advance(float *r, const float *q, const double *scale, size_t starts, size_t n,
                     double *norms) {
-    memset(norms, 0, columns * sizeof *norms);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t c = 0; c < columns; c++) {
-            float *x = &r[i * columns + c];
-            if (q) *x -= (float)scale[c] * q[i * columns + c];
-            norms[c] += (double)*x * (double)*x;
-        }
-    float factor[COLUMNS_MAX];
-    for (size_t c = 0; c < columns; c++) {
-        norms[c] = sqrt(norms[c]);
-        factor[c] = norms[c] > 0 ? (float)(1 / norms[c]) : 0;
+    for (size_t c = 0; c < starts; c++, r += n) {
+        for (size_t i = 0; q && i < n; i++) r[i] -= (float)scale[c] * q[c * n + i];
+        norms[c] = sqrt(fanin__dot(n, r, r));
+        float factor = norms[c] > 0 ? (float)(1 / norms[c]) : 0;
+        for (size_t i = 0; i < n; i++) r[i] *= factor;
     }
-    for (size_t i = 0; i < rows; i++)
-        for (size_t c = 0; c < columns; c++) r[i * columns + c] *= factor[c];
 }
 
 /* Quadrature of |x| at the first unit vector of the tridiagonal matrix with off-diagonal off[count]. */
@@ -94,38 +85,38 @@ static fanin_status quadrature(const double *off, int steps, double *mean) {
     return FANIN_OK;
 }
 
-/* block: v and r of the smaller side, u and p of the larger one, columns each. */
+/* block: v and r of the smaller side, u and p of the larger one, row by row. */
 static fanin_status estimate(const layer_view *view, int steps, float *block, double *mean) {
     bool wide = view->units <= view->inputs; /* the smaller side is the units' */
     size_t n = wide ? view->units : view->inputs, m = wide ? view->inputs : view->units;
-    size_t columns = view->columns;
-    float *v = block, *r = v + n * columns, *u = r + n * columns, *p = u + m * columns;
-    double off[COLUMNS_MAX][2 * STEPS_MAX], scale[COLUMNS_MAX], norms[COLUMNS_MAX], sum = 0;
+    size_t starts = view->starts;
+    float *v = block, *r = v + n * starts, *u = r + n * starts, *p = u + m * starts;
+    double off[STARTS_MAX][2 * STEPS_MAX], scale[STARTS_MAX], norms[STARTS_MAX], sum = 0;
     const fanin_law law = {.kind = FANIN_LAW_NORMAL, .b = 1};
     fanin_stream stream = fanin_stream_init(0, "check/layer_jacobian");
-    (void)fanin_random_fill(&stream, 0, &law, 0, n * columns, FANIN_F32, v);
-    advance(v, NULL, NULL, n, columns, norms);
+    (void)fanin_random_fill(&stream, 0, &law, 0, n * starts, FANIN_F32, v);
+    advance(v, NULL, NULL, starts, n, norms);
     for (int k = 0; k < steps; k++) {
-        memcpy(r, v, n * columns * sizeof *r);
+        memcpy(r, v, n * starts * sizeof *r);
         multiply(view, wide, r, p);
-        for (size_t c = 0; c < columns; c++) scale[c] = k ? off[c][2 * k - 1] : 0;
-        advance(p, k ? u : NULL, scale, m, columns, norms);
-        for (size_t c = 0; c < columns; c++) off[c][2 * k] = scale[c] = norms[c];
+        for (size_t c = 0; c < starts; c++) scale[c] = k ? off[c][2 * k - 1] : 0;
+        advance(p, k ? u : NULL, scale, starts, m, norms);
+        for (size_t c = 0; c < starts; c++) off[c][2 * k] = scale[c] = norms[c];
         if (k + 1 == steps) break;
-        memcpy(u, p, m * columns * sizeof *u);
+        memcpy(u, p, m * starts * sizeof *u);
         multiply(view, !wide, p, r);
-        advance(r, v, scale, n, columns, norms);
-        memcpy(v, r, n * columns * sizeof *v);
-        for (size_t c = 0; c < columns; c++) off[c][2 * k + 1] = norms[c];
+        advance(r, v, scale, starts, n, norms);
+        memcpy(v, r, n * starts * sizeof *v);
+        for (size_t c = 0; c < starts; c++) off[c][2 * k + 1] = norms[c];
     }
-    for (size_t c = 0; c < columns; c++) {
+    for (size_t c = 0; c < starts; c++) {
         double one;
         for (int k = 0; k < 2 * steps - 1; k++)
             if (!isfinite(off[c][k])) return FANIN_NUMERIC;
         FANIN_TRY(quadrature(off[c], steps, &one));
         sum += one;
     }
-    *mean = sum / (double)columns;
+    *mean = sum / (double)starts;
     return FANIN_OK;
 }
 
@@ -134,32 +125,30 @@ static fanin_status mean_dense(const layer_view *v, double *mean) {
     double *j = fanin_calloc(cells + each, sizeof *j), all = 0, *sigma = j + cells;
     if (!j) return FANIN_NOMEM;
     fanin_status status = FANIN_OK;
-    for (size_t c = 0; c < v->columns && status == FANIN_OK; c++) {
+    for (size_t c = 0; c < v->starts && status == FANIN_OK; c++) {
         double sum = 0;
         for (size_t u = 0; u < v->units; u++)
             for (size_t i = 0; i < v->inputs; i++) {
                 size_t at = v->rows_are_inputs ? i * v->units + u : u * v->inputs + i;
-                double slope = v->slope ? (double)v->slope[u * v->columns + c] : 1;
+                double slope = v->slope ? (double)v->slope[c * v->units + u] : 1;
                 sum += j[u * v->inputs + i] = (double)v->w[at] * slope;
             }
         status =
             isfinite(sum) ? fanin__singular_values(v->units, v->inputs, j, sigma) : FANIN_NUMERIC;
         for (size_t k = 0; k < each; k++) all += sigma[k] / (double)each;
     }
-    *mean = all / (double)v->columns;
+    *mean = all / (double)v->starts;
     fanin_free(j);
     return status;
 }
 
-/* Slopes at rows of x spread over the batch, one a column. */
-static void take_slopes(const fanin__layer *layer, fanin_buffer x, size_t units, size_t columns,
-                        float *row, float *slope) {
+/* Slopes at rows of x spread over the batch. */
+static void take_slopes(const fanin__layer *layer, fanin_buffer x, size_t units, size_t starts,
+                        float *slope) {
     size_t rows = x.count / units;
-    for (size_t c = 0; c < columns; c++) {
-        const float *from = (const float *)x.data + c * rows / columns * units;
-        fanin_activation_eval_f32(layer->act, 1, from, row, units);
-        for (size_t u = 0; u < units; u++) slope[u * columns + c] = row[u];
-    }
+    for (size_t c = 0; c < starts; c++)
+        fanin_activation_eval_f32(layer->act, 1, (const float *)x.data + c * rows / starts * units,
+                                  slope + c * units, units);
 }
 
 static fanin_status at_samples(const fanin__layer *layer, layer_view v, fanin_buffer x,
@@ -167,15 +156,14 @@ static fanin_status at_samples(const fanin__layer *layer, layer_view v, fanin_bu
     size_t n = v.units < v.inputs ? v.units : v.inputs, few = batch / 8, want = VALUES / n;
     bool large = v.units * v.inputs > LARGE, dense = n <= DENSE_UNITS && !large;
     if (few < 1) few = 1;
-    if (few > COLUMNS_LARGE) few = COLUMNS_LARGE;
-    v.columns = dense ? (x.data ? DENSE_SAMPLES : 1) : want < few ? few : want;
-    if (v.columns > COLUMNS_MAX) v.columns = COLUMNS_MAX;
-    float *block = fanin_calloc(2 * (v.units + v.inputs) * v.columns + v.units * (v.columns + 1),
-                                sizeof *block);
+    if (few > STARTS_LARGE) few = STARTS_LARGE;
+    v.starts = dense ? (x.data ? DENSE_SAMPLES : 1) : want < few ? few : want;
+    if (v.starts > STARTS_MAX) v.starts = STARTS_MAX;
+    float *block = fanin_calloc((3 * v.units + 2 * v.inputs) * v.starts, sizeof *block);
     if (!block) return FANIN_NOMEM;
     if (x.data) {
-        float *row = block + 2 * (v.units + v.inputs) * v.columns, *slope = row + v.units;
-        take_slopes(layer, x, v.units, v.columns, row, slope);
+        float *slope = block + 2 * (v.units + v.inputs) * v.starts;
+        take_slopes(layer, x, v.units, v.starts, slope);
         v.slope = slope;
     }
     fanin_status status =

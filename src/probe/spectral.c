@@ -25,12 +25,12 @@ static void add_scaled(double *y, double scale, const double *x, size_t n) {
 
 /* One implicit QL sweep on rows l ... m, which are decoupled from the rest. */
 static void ql_sweep(double *d, double *e, double *first, size_t l, size_t m) {
-    double g = (d[l + 1] - d[l]) / (2 * e[l]), r = hypot(g, 1);
+    double g = (d[l + 1] - d[l]) / (2 * e[l]), r = sqrt(g * g + 1);
     double s = 1, c = 1, p = 0;
     g = d[m] - d[l] + e[l] / (g + copysign(r, g));
     for (size_t i = m; i-- > l;) {
         double f = s * e[i], b = c * e[i];
-        r = hypot(f, g);
+        r = sqrt(f * f + g * g);
         e[i + 1] = r;
         if (r == 0) { /* splits here: the rest of the sweep has nothing to do */
             d[i + 1] -= p;

@@ -79,7 +79,7 @@ static fanin_status stored_product(void *ctx, bool transposed, const double *in,
     return FANIN_OK;
 }
 
-/* Three Golub-Kahan steps of a Gaussian matrix find values that lie far apart. */
+/* Two Golub-Kahan steps of a Gaussian matrix find values that lie far apart. */
 static fanin_status is_orthogonal(fanin_buffer w, bool *orthogonal) {
     fanin__singular_summary sum;
     const fanin__operator op = {.rows = (size_t)w.dims[0],
@@ -87,7 +87,7 @@ static fanin_status is_orthogonal(fanin_buffer w, bool *orthogonal) {
                                 .product = stored_product,
                                 .ctx = &w,
                                 .stream = "check/orthogonal"};
-    fanin_status status = fanin__golub_kahan(&op, 3, 1, &sum);
+    fanin_status status = fanin__golub_kahan(&op, 2, 1, &sum);
     *orthogonal = status == FANIN_OK && sum.min > 0.98 * sum.max;
     return status == FANIN_NUMERIC ? FANIN_OK : status;
 }

@@ -5,11 +5,12 @@
 
 #include "probe/figures.h"
 
+/* At most `most` elements of it. */
 static uint64_t hash_unit(const float *w, size_t start, size_t step, size_t inner,
-                          size_t outer_step, size_t outer) {
+                          size_t outer_step, size_t outer, size_t most) {
     uint64_t h = 0xcbf29ce484222325u;
     for (size_t o = 0; o < outer; o++)
-        for (size_t i = 0; i < inner; i++) {
+        for (size_t i = 0; i < inner && most > 0; i++, most--) {
             uint32_t bits;
             float x = w[start + o * outer_step + i * step] + 0.0f; /* -0 is 0 */
             memcpy(&bits, &x, 4);
@@ -23,8 +24,8 @@ static int compare_hashes(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Share of units whose weights equal those of another unit. */
-static fanin_status shared_units(const float *w, const fanin_value *value, bool in_out,
+/* Share of units the first elements of whose weights equal those of another unit. */
+static fanin_status shared_heads(const float *w, const fanin_value *value, bool in_out, size_t most,
                                  double *share) {
     size_t units = (size_t)value->dims[in_out ? 1 : 0], count = 1, inner = 1;
     for (int i = 0; i < value->rank; i++) count *= (size_t)value->dims[i];
@@ -35,9 +36,9 @@ static fanin_status shared_units(const float *w, const fanin_value *value, bool 
     if (!hashes) return FANIN_NOMEM;
     size_t per_unit = count / units;
     for (size_t u = 0; u < units; u++)
-        hashes[u] = in_out
-                        ? hash_unit(w, u * inner, 1, inner, units * inner, (size_t)value->dims[0])
-                        : hash_unit(w, u * per_unit, 1, per_unit, 0, 1);
+        hashes[u] =
+            in_out ? hash_unit(w, u * inner, 1, inner, units * inner, (size_t)value->dims[0], most)
+                   : hash_unit(w, u * per_unit, 1, per_unit, 0, 1, most);
     qsort(hashes, units, sizeof *hashes, compare_hashes);
     size_t same = 0;
     for (size_t u = 0; u < units; u++)
@@ -46,6 +47,13 @@ static fanin_status shared_units(const float *w, const fanin_value *value, bool 
     fanin_free(hashes);
     *share = (double)same / (double)units;
     return FANIN_OK;
+}
+
+/* Units that differ mostly do so at once; the rest is read only where they do not. */
+static fanin_status shared_units(const float *w, const fanin_value *value, bool in_out,
+                                 double *share) {
+    FANIN_TRY(shared_heads(w, value, in_out, 16, share));
+    return *share < 0.5 ? FANIN_OK : shared_heads(w, value, in_out, SIZE_MAX, share);
 }
 
 /* Equal weights are a symmetry only if the gradients do not break it: a zero output layer has them

@@ -76,6 +76,9 @@ FANIN_API void fanin_page_link(fanin_page *page, const char *href, const char *t
 /* Figures of the page side by side until the next heading, paragraph or table. */
 FANIN_API void fanin_page_chart(fanin_page *page, const fanin_chart *chart);
 FANIN_API void fanin_page_ridges(fanin_page *page, const fanin_ridges *ridges);
+/* An SVG document that stands by itself (its style does not touch the page's). */
+FANIN_API void fanin_page_picture(fanin_page *page, const char *title, const char *caption,
+                                  const char *svg);
 /* rows * columns cells after `columns` headings; columns of numbers are set right. */
 FANIN_API void fanin_page_table(fanin_page *page, const char *title, size_t columns, size_t rows,
                                 const char *const *cells);
@@ -84,10 +87,11 @@ FANIN_API fanin_status fanin_page_save(fanin_page *page, const char *path, fanin
 
 /* ---- whole pages ---------------------------------------------------------------------------------- */
 
-/* A check: spread by layer, histograms, figures. `scheme` is a line of text. */
+/* A check: curves by layer (predicted line, measured dots, band of one standard deviation over seeds), histograms,
+ * spectrum, figures. `scheme` is a line of text; `phase_svg` the diagram of a plain stack, or NULL. */
 FANIN_API fanin_status fanin_signal_page(const char *model, const char *scheme,
-                                         const fanin_signal *signal, const char *path,
-                                         fanin_err *err);
+                                         const fanin_signal *signal, const char *phase_svg,
+                                         const char *path, fanin_err *err);
 /* A comparison: ranking, intervals, training curves, signal by layer, weights of each scheme. `link` (NULL: none) is
  * the file name of a further page. */
 FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison, const char *link,

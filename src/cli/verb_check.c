@@ -2,12 +2,14 @@
 #include <fanin/format.h>
 #include <fanin/probe.h>
 #include <fanin/report.h>
+#include <fanin/theory.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "input.h"
+#include "phase.h"
 
 typedef struct request {
     cli_init init;
@@ -249,6 +251,30 @@ static int set_thresholds(cli *c, const cli_list *list, fanin_thresholds *t) {
     return 0;
 }
 
+/* The page has a phase diagram where the network has a place in it: theory's depth beside its own. */
+static fanin_status write_page(const char *model, const char *scheme, const fanin_signal *s,
+                               const char *path, fanin_err *err) {
+    fanin_activation *act = NULL;
+    fanin_meanfield m;
+    char *svg = NULL;
+    fanin_status status = FANIN_OK;
+    if (s->stack.plain) {
+        const fanin_meanfield_settings set = {.sigma_w2 = s->stack.sigma_w2,
+                                              .sigma_b2 = s->stack.sigma_b2};
+        status = fanin_activation_parse(s->stack.activation, &act, err);
+        double depth = NAN;
+        if (status == FANIN_OK && fanin_meanfield_solve(act, &set, &m, NULL) == FANIN_OK)
+            depth = 6 * m.xi_c;
+        if (status == FANIN_OK)
+            status = cli_phase_svg(act, set.sigma_w2, set.sigma_b2, depth, 121, 81, &svg, err);
+        if (status != FANIN_NOMEM) status = FANIN_OK; /* an activation without a diagram has none */
+    }
+    if (status == FANIN_OK) status = fanin_signal_page(model, scheme, s, svg, path, err);
+    fanin_activation_destroy(act);
+    fanin_free(svg);
+    return status;
+}
+
 /* Step 0 and no clock: a second check of the same network replaces the file of the first. */
 static fanin_status write_events(const char *dir, const fanin_signal *s, fanin_err *err) {
     fanin_events *e;
@@ -273,9 +299,8 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
     int code = 0;
     if (s->unpredicted[0]) cli_note(c, "%s", s->unpredicted);
     if (r->html) {
-        status = fanin_signal_page(
-            g->name, draw ? (init.scheme ? init.scheme : "auto") : "weights of the file", s,
-            r->html, &err);
+        const char *scheme = draw ? (init.scheme ? init.scheme : "auto") : "weights of the file";
+        status = write_page(g->name, scheme, s, r->html, &err);
         if (status != FANIN_OK) code = cli_fail(c, status, &err);
     }
     if (!code && r->tensorboard) {

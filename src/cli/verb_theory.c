@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "phase.h"
 
 typedef struct request {
     double sigma_w2, sigma_b2, depth, dropout, residual;
@@ -217,40 +218,11 @@ static fanin_status write_file(const char *path, const char *text, fanin_err *er
 }
 
 static fanin_status phase(request *r, const fanin_meanfield *m) {
-    fanin_phase_grid g = {.w2_low = 0.02, .b2_low = 0, .columns = 241, .rows = 161};
-    g.w2_high = fmax(4, ceil(1.4 * r->set.sigma_w2));
-    g.b2_high = fmax(0.5, 1.6 * r->set.sigma_b2);
-    size_t cells = g.columns * g.rows;
-    double *v = calloc(cells, 4 * sizeof *v);
-    if (!v) return fanin_err_set(&r->err, FANIN_NOMEM, "phase diagram: no memory");
-    double *chi1 = v, *xi = v + cells, *q = v + 2 * cells, *c = v + 3 * cells;
-    fanin_status status = fanin_phase_grid_solve(r->act, &g, chi1, xi, q, c, &r->err);
-    /* Where q runs away inputs stay alike in direction; gradients set the depth. */
-    for (size_t i = 0; i < cells && status == FANIN_OK; i++)
-        if (isinf(q[i])) xi[i] = fabs(1 / log(chi1[i]));
-    char label[200], *svg = NULL;
-    if (isfinite(m->xi_c))
-        snprintf(label, sizeof label, "%.4g, %.3g: %.3g layers", r->set.sigma_w2, r->set.sigma_b2,
-                 6 * m->xi_c);
-    else
-        snprintf(label, sizeof label, "%.4g, %.3g", r->set.sigma_w2, r->set.sigma_b2);
-    fanin_phase_picture p = {fanin_activation_name(r->act),
-                             g.w2_low,
-                             g.w2_high,
-                             g.b2_low,
-                             g.b2_high,
-                             g.columns,
-                             g.rows,
-                             chi1,
-                             xi,
-                             true,
-                             r->set.sigma_w2,
-                             r->set.sigma_b2,
-                             label};
-    if (status == FANIN_OK) status = fanin_phase_svg(&p, &svg);
+    char *svg;
+    fanin_status status = cli_phase_svg(r->act, r->set.sigma_w2, r->set.sigma_b2, 6 * m->xi_c, 241,
+                                        161, &svg, &r->err);
     if (status == FANIN_OK) status = write_file(r->phase, svg, &r->err);
     fanin_free(svg);
-    free(v);
     return status;
 }
 

@@ -9,6 +9,8 @@
  * sample. */
 fanin_status fanin__measure_jacobian(const fanin__subject *subject, bool full, size_t outputs,
                                      fanin_signal *signal, fanin_err *err);
+/* The axis on which signal->jacobian's values are drawn, and theory's density on it (spectrum_law.c). */
+fanin_status fanin__spectrum_law(fanin_signal *signal, fanin_err *err);
 /* signal->hessian and hessian_max of the layers. */
 fanin_status fanin__measure_hessian(const fanin__subject *subject, const fanin__layer *layers,
                                     fanin_signal *signal, fanin_err *err);

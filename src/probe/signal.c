@@ -195,7 +195,13 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
     }
     for (int i = 0; i < count; i++) fanin__finish_layer(&s->layers[i], o.seeds);
     s->seeds = o.seeds;
-    if (s->stack.plain) s->stack.q = s->layers[count - 2].second_moment;
+    for (int i = 0; i + 1 < count; i++) s->stack.q += log(s->layers[i].second_moment) / (count - 1);
+    s->stack.q = s->stack.plain ? exp(s->stack.q) : NAN;
+    status = fanin__spectrum_law(s, err);
+    if (status != FANIN_OK) {
+        fanin_signal_destroy(s);
+        return status;
+    }
     fanin__signal_judge(s, &o.thresholds, o.data && !init);
     s->seconds = fanin__seconds() - start;
     *out = s;
@@ -208,6 +214,7 @@ void fanin_signal_destroy(fanin_signal *s) {
         fanin_free((void *)(uintptr_t)s->layers[i].activation);
     fanin_free(s->layers);
     fanin_free(s->jacobian.values);
+    fanin_free(s->jacobian.theory);
     fanin_free(s->kernel.kernel);
     fanin_free(s);
 }

@@ -313,6 +313,31 @@ static double highest(const double *share, size_t bins) {
     return second > 0 ? fmin(first, 3 * second) : first;
 }
 
+/* A bin a row, a ridge a column: every number that is drawn, for reading and for the script. */
+static void ridge_table(fanin__text *t, const fanin_ridges *r) {
+    char text[32];
+    fanin__text_puts(
+        t, "<details><summary>Table</summary><div class=scroll tabindex=0><table><thead><tr><th>");
+    fanin__html_escape(t, r->x_label ? r->x_label : "value");
+    fanin__text_puts(t, "</th>");
+    for (size_t row = 0; row < r->rows; row++) {
+        fanin__text_puts(t, "<th class=n>");
+        fanin__html_escape(t, r->row_names[row]);
+        fanin__text_puts(t, "</th>");
+    }
+    fanin__text_puts(t, "</tr></thead><tbody>\n");
+    for (size_t b = 0; b < r->bins; b++) {
+        double centre = r->low + (r->high - r->low) * ((double)b + 0.5) / (double)r->bins;
+        if (fabs(centre) < 1e-9 * (r->high - r->low)) centre = 0;
+        fanin__text_printf(t, "<tr><td class=n>%s</td>", fanin__figure_text(centre, text));
+        for (size_t row = 0; row < r->rows; row++)
+            fanin__text_printf(t, "<td class=n>%s</td>",
+                               fanin__figure_text(r->shares[row * r->bins + b], text));
+        fanin__text_puts(t, "</tr>\n");
+    }
+    fanin__text_puts(t, "</tbody></table></div></details>\n");
+}
+
 void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     fanin__text *t = &p->body;
     axis x = {r->low, r->high, false, LEFT + 48, WIDTH - RIGHT, {0}, 0};
@@ -320,9 +345,11 @@ void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     double room = HEIGHT - TOP - BOTTOM, height = room / (double)(r->rows ? r->rows : 1);
     fanin__page_open_grid(p);
     open_figure(t, "ridges", r->title, r->caption);
-    fanin__text_printf(t, "<svg viewBox=\"0 0 %d %d\" role=img aria-label=\"", WIDTH, HEIGHT);
+    fanin__text_printf(t, "<svg viewBox=\"0 0 %d %d\" tabindex=0 role=img aria-label=\"", WIDTH,
+                       HEIGHT);
     fanin__html_escape(t, r->title ? r->title : "");
-    fanin__text_puts(t, "\">\n");
+    fanin__text_printf(t, "\" data-axis=\"%d %d %d %.3f %g %g\">\n", LEFT + 48, WIDTH - RIGHT, TOP,
+                       height, r->low, r->high);
     for (size_t row = 0; row < r->rows; row++) {
         double top = highest(r->shares + row * r->bins, r->bins);
         double base = TOP + height * (double)(row + 1);
@@ -339,5 +366,7 @@ void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     fanin__text_printf(t, "<text x=%d y=%d text-anchor=middle>", (LEFT + 48 + WIDTH - RIGHT) / 2,
                        HEIGHT - 6);
     fanin__html_escape(t, r->x_label ? r->x_label : "");
-    fanin__text_puts(t, "</text>\n</svg></figure>\n");
+    fanin__text_puts(t, "</text>\n<rect class=mark x=0 y=0 width=0 height=0 />\n</svg>\n");
+    ridge_table(t, r);
+    fanin__text_puts(t, "</figure>\n");
 }

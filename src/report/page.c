@@ -101,6 +101,31 @@ void fanin_page_link(fanin_page *p, const char *href, const char *text) {
     fanin__text_puts(&p->body, "</a></p>\n");
 }
 
+/* A data URL takes all but a few characters as they are. */
+static void put_url(fanin__text *t, const char *s) {
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '%' || c == '#' || c == '"' || c == '<' || c == '>' || c < ' ' || c >= 0x7f)
+            fanin__text_printf(t, "%%%02X", c);
+        else
+            fanin__text_append(t, s, 1);
+    }
+}
+
+void fanin_page_picture(fanin_page *p, const char *title, const char *caption, const char *svg) {
+    fanin__text *t = &p->body;
+    fanin__page_open_grid(p);
+    fanin__text_puts(t, "<figure class=picture><figcaption><b>");
+    fanin__html_escape(t, title);
+    fanin__text_puts(t, "</b>");
+    fanin__html_escape(t, caption);
+    fanin__text_puts(t, "</figcaption>\n<div class=scroll tabindex=0><img alt=\"");
+    fanin__html_escape(t, caption);
+    fanin__text_puts(t, "\" src=\"data:image/svg+xml,");
+    put_url(t, svg);
+    fanin__text_puts(t, "\"></div></figure>\n");
+}
+
 static bool numeric(const char *cell) {
     const char *end;
     fanin__parse_double(cell, &end);

@@ -1,10 +1,12 @@
-/* pages.c - what a check looks like, and the parts that it shares with other pages. */
+/* pages.c - parts that whole pages share: figures by layer as curves and histograms, the cells of tables. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/pages.h"
+
+/* ---- tables -------------------------------------------------------------------------------------- */
 
 void fanin__cell(fanin__cells *c, const char *format, ...) {
     if (c->failed) return;
@@ -53,74 +55,110 @@ void fanin__put_table(fanin_page *p, const char *title, size_t columns, fanin__c
 
 /* ---- by layer ------------------------------------------------------------------------------------- */
 
-typedef double layer_figure(const fanin_layer_signal *l);
 static double figure_h_std(const fanin_layer_signal *l) { return l->h_std; }
-static double figure_s(const fanin_layer_signal *l) { return sqrt(l->second_moment); }
 static double figure_gradient(const fanin_layer_signal *l) { return l->grad_norm; }
 static double figure_weight_gradient(const fanin_layer_signal *l) { return l->weight_grad_std; }
-static double figure_saturated(const fanin_layer_signal *l) { return l->saturated; }
-static double figure_dead(const fanin_layer_signal *l) { return l->dead; }
 static double figure_correlation(const fanin_layer_signal *l) { return l->sample_correlation; }
+static double predicted_gradient(const fanin_layer_signal *l) { return l->predicted_grad_norm; }
+static double predicted_correlation(const fanin_layer_signal *l) {
+    return l->predicted_correlation;
+}
+static double gradient_spread(const fanin_layer_signal *l) { return l->grad_norm_spread; }
 
-/* One line a signal over the layers. */
-static void layer_chart(fanin_page *p, const char *title, const char *caption, const char *y_label,
-                        bool log, const fanin_signal *const *signals, const char *const *names,
-                        size_t count, layer_figure *figure) {
-    size_t n = 0, deepest = 0; /* networks may differ in depth */
-    for (size_t i = 0; i < count; i++)
-        if ((size_t)signals[i]->layer_count > n) n = (size_t)signals[deepest = i]->layer_count;
-    double *block = fanin_calloc((count + 1) * (n + 1), sizeof *block);
-    const char **layer_names = fanin_calloc(n + 1, sizeof *layer_names);
-    fanin_series series[FANIN__SIGNALS_MAX] = {{0}};
-    if (!block || !layer_names) {
-        p->body.failed = true;
-        fanin_free(block);
-        fanin_free(layer_names);
-        return;
-    }
+/* A figure by layer of one signal into y, of what spreads over seeds its band too; false: nothing to draw. */
+static bool take_curve(const fanin_signal *s, const fanin__layer_curve *c, double *y, double *low,
+                       double *high) {
     bool any = false;
-    for (size_t i = 0; i < n; i++) {
-        block[i] = (double)i;
+    for (int i = 0; i < s->layer_count; i++) {
+        const fanin_layer_signal *l = &s->layers[i];
+        double decades = c->spread ? c->spread(l) : NAN;
+        y[i] = c->figure(l);
+        low[i] = y[i] * pow(10, -decades);
+        high[i] = y[i] * pow(10, decades);
+        any = any || isfinite(y[i]);
+    }
+    return any;
+}
+
+/* What is predicted is a dashed line, what was measured dots on a line; of one signal with its band. */
+static size_t draw_one(const fanin_signal *s, const fanin__layer_curve *c, const double *x,
+                       double *block, size_t stride, fanin_series *series) {
+    size_t n = (size_t)s->layer_count;
+    double *y = block, *low = y + stride, *high = low + stride, *expected = high + stride;
+    bool any = take_curve(s, c, y, low, high), predicted = false;
+    series[0] = (fanin_series){.name = "measured", .n = n, .x = x, .y = y, .dots = n <= 60};
+    if (c->spread && s->seeds > 1) {
+        series[0].low = low;
+        series[0].high = high;
+    }
+    if (!any) return 0;
+    for (size_t i = 0; i < n && c->predicted; i++) {
+        expected[i] = c->predicted(&s->layers[i]);
+        predicted = predicted || isfinite(expected[i]);
+    }
+    series[1] = (fanin_series){.name = "predicted", .n = n, .x = x, .y = expected, .dashed = true};
+    return predicted ? 2 : 1;
+}
+
+void fanin__layer_chart(fanin_page *p, const fanin__layer_curve *c,
+                        const fanin_signal *const *signals, const char *const *names,
+                        size_t count) {
+    size_t n = 0, deepest = 0, drawn = 0; /* networks may differ in depth */
+    for (size_t s = 0; s < count; s++)
+        if ((size_t)signals[s]->layer_count > n) n = (size_t)signals[deepest = s]->layer_count;
+    size_t stride = n + 1;
+    double *x = fanin_calloc((count + 5) * stride, sizeof *x), *block = x + stride;
+    const char **layer_names = fanin_calloc(n + 1, sizeof *layer_names);
+    fanin_series series[FANIN__SIGNALS_MAX + 1] = {{0}};
+    if (!x || !layer_names) {
+        p->body.failed = true;
+        count = 0;
+    }
+    for (size_t i = 0; i < n && count; i++) {
+        x[i] = (double)i;
         layer_names[i] = signals[deepest]->layers[i].name;
     }
-    for (size_t s = 0; s < count; s++) {
-        double *y = block + (s + 1) * (n + 1);
+    if (count == 1) drawn = draw_one(signals[0], c, x, block, stride, series);
+    for (size_t s = 0; s < count && count > 1; s++) {
+        double *y = block + s * stride;
         size_t own = (size_t)signals[s]->layer_count;
         for (size_t i = 0; i < own; i++) {
-            y[i] = figure(&signals[s]->layers[i]);
-            any = any || isfinite(y[i]);
+            y[i] = c->figure(&signals[s]->layers[i]);
+            if (isfinite(y[i])) drawn = count;
         }
-        series[s] = (fanin_series){.name = names[s], .n = own, .x = block, .y = y, .dots = n <= 40};
+        series[s] = (fanin_series){.name = names[s], .n = own, .x = x, .y = y, .dots = n <= 40};
     }
-    const fanin_chart chart = {.title = title,
-                               .caption = caption,
+    const fanin_chart chart = {.title = c->title,
+                               .caption = c->caption,
                                .x_label = "layer, from the input",
-                               .y_label = y_label,
-                               .y_log = log,
+                               .y_label = c->y_label,
+                               .y_log = c->log,
                                .x_names = layer_names,
                                .x_name_count = n,
                                .series = series,
-                               .series_count = count};
-    if (any) fanin_page_chart(p, &chart);
-    fanin_free(block);
+                               .series_count = drawn};
+    if (drawn) fanin_page_chart(p, &chart);
+    fanin_free(x);
     fanin_free(layer_names);
 }
 
 void fanin__layer_charts(fanin_page *p, const fanin_signal *const *signals,
                          const char *const *names, size_t count) {
-    layer_chart(p, "Spread of the activations",
-                "Standard deviation of what each layer hands on; flat is what one wants.", "std",
-                true, signals, names, count, figure_h_std);
-    layer_chart(
-        p, "Gradient by layer",
-        "Norm of a sample's gradient with respect to the layer's output, before the activation.",
-        "gradient norm", true, signals, names, count, figure_gradient);
-    layer_chart(p, "Gradient of the weights", "Root mean square over the layer's weights.",
-                "rms gradient", true, signals, names, count, figure_weight_gradient);
-    layer_chart(
-        p, "Likeness of samples",
-        "Mean correlation between the layer's outputs for different samples; 1 is collapse.",
-        "correlation", false, signals, names, count, figure_correlation);
+    const fanin__layer_curve curves[] = {
+        {"Spread of the activations",
+         "Standard deviation of what each layer hands on; flat is what one wants.", "std", true,
+         figure_h_std, NULL, NULL},
+        {"Gradient by layer",
+         "Norm of a sample's gradient with respect to the layer's output, before the activation.",
+         "gradient norm", true, figure_gradient, predicted_gradient, gradient_spread},
+        {"Gradient of the weights", "Root mean square over the layer's weights.", "rms gradient",
+         true, figure_weight_gradient, NULL, NULL},
+        {"Likeness of samples",
+         "Mean correlation between the layer's outputs for different samples; 1 is collapse.",
+         "correlation", false, figure_correlation, predicted_correlation, NULL},
+    };
+    for (size_t i = 0; i < FANIN_COUNT(curves); i++)
+        fanin__layer_chart(p, &curves[i], signals, names, count);
 }
 
 /* Adds a share that is spread evenly over [low, high] to the bins of [-widest, widest]. */
@@ -184,55 +222,4 @@ void fanin__signal_ridges(fanin_page *p, const char *title, const char *caption,
                             .shares = shares};
     fanin_page_ridges(p, &r);
     fanin_free(shares);
-}
-
-static void layer_table(fanin_page *p, const fanin_signal *s) {
-    fanin__cells c = {0};
-    static const char *const names[] = {
-        "layer",     "op",   "activation", "mean",     "std",        "second moment",
-        "saturated", "dead", "corr",       "gradient", "weight std", "weight gradient",
-        NULL};
-    fanin__heads(&c, names);
-    for (int i = 0; i < s->layer_count; i++) {
-        const fanin_layer_signal *l = &s->layers[i];
-        fanin__cell(&c, "%s", l->name);
-        fanin__cell(&c, "%s", l->op);
-        fanin__cell(&c, "%s", l->activation ? l->activation : "");
-        fanin__cell_number(&c, l->mean);
-        fanin__cell_number(&c, l->std);
-        fanin__cell_number(&c, l->second_moment);
-        fanin__cell_number(&c, l->saturated);
-        fanin__cell_number(&c, l->dead);
-        fanin__cell_number(&c, l->sample_correlation);
-        fanin__cell_number(&c, l->grad_norm);
-        fanin__cell_number(&c, l->weight_std);
-        fanin__cell_number(&c, l->weight_grad_std);
-    }
-    fanin__put_table(p, "Every layer", 12, &c);
-}
-
-fanin_status fanin_signal_page(const char *model, const char *scheme, const fanin_signal *s,
-                               const char *path, fanin_err *err) {
-    fanin__text subtitle = {0};
-    fanin__text_printf(&subtitle, "%s · %s: %s", scheme, fanin_verdict_name(s->verdict), s->advice);
-    fanin_page *p = NULL;
-    fanin_status status =
-        subtitle.failed ? FANIN_NOMEM : fanin_page_create(model, subtitle.data, &p);
-    fanin__text_fini(&subtitle);
-    if (status != FANIN_OK) return fanin_err_set(err, status, "%s: no memory", path);
-    const char *name = "measured";
-    layer_chart(p, "Signal", "Root second moment of each layer's output, before the activation.",
-                "root second moment", true, &s, &name, 1, figure_s);
-    fanin__layer_charts(p, &s, &name, 1);
-    layer_chart(p, "Saturation", "Share of activations with a slope below 5 % of the largest.",
-                "share", false, &s, &name, 1, figure_saturated);
-    layer_chart(p, "Dead units", "Share of units that no sample switches on.", "share", false, &s,
-                &name, 1, figure_dead);
-    fanin__signal_ridges(p, "Activations", "Their distribution by layer.", "value", s, false);
-    fanin__signal_ridges(p, "Gradients", "Of a sample's loss with respect to the layer's output.",
-                         "value", s, true);
-    layer_table(p, s);
-    status = fanin_page_save(p, path, err);
-    fanin_page_destroy(p);
-    return status;
 }

@@ -18,10 +18,22 @@ void fanin__put_table(fanin_page *p, const char *title, size_t columns, fanin__c
 
 enum { FANIN__SIGNALS_MAX = 16 };
 
+typedef double fanin__layer_figure(const fanin_layer_signal *l);
+typedef struct fanin__layer_curve {
+    const char *title, *caption, *y_label;
+    bool log;
+    fanin__layer_figure *figure, *predicted, *spread; /* NULL: none; spread in decades */
+} fanin__layer_curve;
+
+/* One line a signal over the layers, of a single one with what is predicted and a band; nothing where no signal
+ * has the figure. */
+void fanin__layer_chart(fanin_page *p, const fanin__layer_curve *curve,
+                        const fanin_signal *const *signals, const char *const *names,
+                        size_t count);
 /* Spread, gradients and likeness by layer, one line a signal; FANIN__SIGNALS_MAX at most. */
 void fanin__layer_charts(fanin_page *p, const fanin_signal *const *signals,
                          const char *const *names, size_t count);
-/* Distributions of h (or of its gradient) by layer. */
+/* Distributions of h (or of its gradient) of up to 20 layers on one axis. */
 void fanin__signal_ridges(fanin_page *p, const char *title, const char *caption,
                           const char *x_label, const fanin_signal *s, bool gradient);
 

@@ -148,13 +148,28 @@ static const char *percent(double share, char buf[16]) {
     return buf;
 }
 
-/* Which of the columns that belong to some activations only have anything to show. */
-static void columns_of(const fanin_signal *s, bool *saturated, bool *dead) {
-    *saturated = *dead = false;
+/* Which columns have anything to show. */
+typedef struct shown {
+    bool saturated, dead, predicted;
+} shown;
+
+static shown columns_of(const fanin_signal *s) {
+    shown c = {false, false, false};
     for (int i = 0; i < s->layer_count; i++) {
-        *saturated = *saturated || !isnan(s->layers[i].saturated);
-        *dead = *dead || !isnan(s->layers[i].dead);
+        const fanin_layer_signal *l = &s->layers[i];
+        c.saturated = c.saturated || !isnan(l->saturated);
+        c.dead = c.dead || !isnan(l->dead);
+        c.predicted = c.predicted || !isnan(l->predicted_second_moment);
     }
+    return c;
+}
+
+static const char *three_digits(double v, char buf[16]) {
+    if (isnan(v))
+        buf[0] = '\0';
+    else
+        snprintf(buf, 16, "%.3g", v);
+    return buf;
 }
 
 static const char *three_places(double v, char buf[16]) {
@@ -173,25 +188,28 @@ static const char *short_name(const char *name, char buf[128]) {
     return buf;
 }
 
-static fanin_status layer_row(cli *c, fanin_table *t, const fanin_signal *s, int i,
-                              double decade[4]) {
+/* What is predicted stands beside what was measured; then there is no room for operator and mean. */
+static fanin_status layer_row(cli *c, fanin_table *t, const fanin_signal *s, shown columns, int i,
+                              const double decade[4]) {
     const fanin_layer_signal *l = &s->layers[i];
-    char bar[32], gradient_bar[32], text[7][16], name[128];
-    const char *cells[10];
-    bool saturated, dead;
+    char bar[32], gradient_bar[32], text[8][16], name[128];
+    const char *cells[12];
     int n = 0;
-    columns_of(s, &saturated, &dead);
-    snprintf(text[0], sizeof text[0], "%.3g", l->std);
-    snprintf(text[1], sizeof text[1], "%.3g", l->grad_norm);
     cells[n++] = short_name(l->name, name);
-    cells[n++] = l->op;
-    cells[n++] = three_places(l->mean, text[2]);
-    cells[n++] = text[0];
+    if (!columns.predicted) {
+        cells[n++] = l->op;
+        cells[n++] = three_places(l->mean, text[0]);
+        cells[n++] = three_digits(l->std, text[1]);
+    } else {
+        cells[n++] = three_digits(sqrt(l->second_moment), text[0]);
+        cells[n++] = three_digits(sqrt(l->predicted_second_moment), text[1]);
+    }
     cells[n++] = fanin_bar(log10(l->second_moment), decade[0], decade[1], 6, bar, sizeof bar);
-    if (saturated) cells[n++] = percent(l->saturated, text[3]);
-    if (dead) cells[n++] = percent(l->dead, text[4]);
-    cells[n++] = three_places(l->sample_correlation, text[5]);
-    cells[n++] = text[1];
+    if (columns.saturated) cells[n++] = percent(l->saturated, text[2]);
+    if (columns.dead) cells[n++] = percent(l->dead, text[3]);
+    cells[n++] = three_places(l->sample_correlation, text[4]);
+    cells[n++] = three_digits(l->grad_norm, text[5]);
+    if (columns.predicted) cells[n++] = three_digits(l->predicted_grad_norm, text[6]);
     cells[n++] =
         fanin_bar(log10(l->grad_norm), decade[2], decade[3], 6, gradient_bar, sizeof gradient_bar);
     return fanin_table_row(t, i == s->first_bad ? cli_style(c, "\033[31m") : NULL, cells);
@@ -200,17 +218,18 @@ static fanin_status layer_row(cli *c, fanin_table *t, const fanin_signal *s, int
 static int print_table(cli *c, const fanin_signal *s) {
     fanin_table *t;
     double decade[4];
-    bool saturated, dead;
-    char heads[96];
-    columns_of(s, &saturated, &dead);
-    snprintf(heads, sizeof heads, "<~layer|<op|>mean|>std|<signal%s%s|>corr|>gradient|<",
-             saturated ? "|>sat" : "", dead ? "|>dead" : "");
+    const shown columns = columns_of(s);
+    char heads[128];
+    snprintf(heads, sizeof heads, "<~layer|%s%s%s|>corr|>gradient%s|<",
+             columns.predicted ? ">signal|>pred.|<" : "<op|>mean|>std|<signal",
+             columns.saturated ? "|>sat" : "", columns.dead ? "|>dead" : "",
+             columns.predicted ? "|>pred." : "");
     if (fanin_table_create(heads, &t) != FANIN_OK) return cli_fail(c, FANIN_NOMEM, NULL);
     decades(s, false, &decade[0], &decade[1]);
     decades(s, true, &decade[2], &decade[3]);
     fanin_status status = FANIN_OK;
     for (int i = 0; i < s->layer_count && status == FANIN_OK; i++)
-        status = layer_row(c, t, s, i, decade);
+        status = layer_row(c, t, s, columns, i, decade);
     char *text = NULL;
     if (status == FANIN_OK) status = fanin_table_render(t, cli_width(), &text);
     fanin_table_destroy(t);
@@ -220,12 +239,30 @@ static int print_table(cli *c, const fanin_signal *s) {
     return 0;
 }
 
+/* What was asked for beyond one pass, a line each. */
+static void print_more(const fanin_signal *s) {
+    const fanin_jacobian_spectrum *j = &s->jacobian;
+    const fanin_hessian *h = &s->hessian;
+    const fanin_tangent_kernel *k = &s->kernel;
+    if (j->samples)
+        printf("Jacobian, input to output: singular values %.3g mean, %.3g to %.3g\n", j->mean,
+               j->min, j->max);
+    if (h->probes)
+        printf("Hessian: eigenvalues %.3g to %.3g (on-line %.3g), trace %.3g +- %.2g\n"
+               "gradient descent is stable below rate %.3g\n",
+               h->min, h->max, h->online, h->trace, h->trace_error, h->lr_max);
+    if (k->samples)
+        printf("tangent kernel of %d samples: trace %.3g, condition %.3g, alignment %.2f\n",
+               k->samples, k->trace, k->condition, k->alignment);
+}
+
 static int print_signal(cli *c, const fanin_signal *s) {
     int code = print_table(c, s);
     if (code) return code;
     bool healthy = s->verdict == FANIN_VERDICT_HEALTHY;
     printf("\nloss %.4g (%.4g expected)   decades per layer: forward %+.3f, backward %+.3f\n",
            s->loss, s->expected_loss, s->forward_slope, s->backward_slope);
+    print_more(s);
     const char *word = fanin_verdict_name(s->verdict);
     printf("%s%s%s:", cli_style(c, healthy ? "\033[32;1m" : "\033[31;1m"), word,
            cli_style(c, "\033[0m"));

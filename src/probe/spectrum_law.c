@@ -4,14 +4,15 @@
 #include "fanin/theory.h"
 #include "probe/second.h"
 
-enum { BINS = 48 };
+enum { BINS = 48, BINS_FEW = 12 };
 
 /* Values that span more than two decades, the last hundredth apart, are drawn by their logarithm, over at most
  * six. */
 static void choose_axis(fanin_jacobian_spectrum *j) {
     double least = j->values[j->count - 1 - j->count / 100];
     if (!(least > 0)) least = j->max * 1e-6;
-    j->bins = BINS;
+    double wanted = 2 * sqrt((double)j->count);
+    j->bins = wanted < BINS_FEW ? BINS_FEW : wanted > BINS ? BINS : (size_t)wanted;
     j->decades = j->max > 100 * least;
     if (j->decades) {
         j->high = log10(j->max) + 0.2;
@@ -38,25 +39,25 @@ fanin_status fanin__spectrum_law(fanin_signal *s, fanin_err *err) {
     choose_axis(j);
     if (!t->plain || !t->square || !(t->q > 0)) return FANIN_OK;
     fanin_activation *act;
-    double lambda[BINS], density[BINS], atoms[2], width = (j->high - j->low) / BINS;
-    for (int i = 0; i < BINS; i++) {
-        double x = j->low + (i + 0.5) * width, value = j->decades ? pow(10, x) : x;
+    double lambda[BINS], density[BINS], atoms[2], width = (j->high - j->low) / (double)j->bins;
+    for (size_t i = 0; i < j->bins; i++) {
+        double x = j->low + ((double)i + 0.5) * width, value = j->decades ? pow(10, x) : x;
         lambda[i] = value * value;
     }
     FANIN_TRY(fanin_activation_parse(t->activation, &act, err));
     fanin_status status = fanin_jacobian_density(act, t->q, t->sigma_w2, t->depth, t->orthogonal,
-                                                 lambda, BINS, density, atoms, NULL);
+                                                 lambda, j->bins, density, atoms, NULL);
     double steepest = steepest_slope(act);
     fanin_activation_destroy(act);
     if (status == FANIN_NOMEM) return fanin_err_set(err, status, "spectrum: no memory");
     if (status != FANIN_OK) return FANIN_OK; /* theory has none: nothing is drawn beside it */
-    j->theory = fanin_calloc(BINS, sizeof *j->theory);
+    j->theory = fanin_calloc(j->bins, sizeof *j->theory);
     if (!j->theory) return fanin_err_set(err, FANIN_NOMEM, "spectrum: no memory");
-    for (int i = 0; i < BINS; i++) /* from lambda = sigma^2 to sigma, or to its log10 */
+    for (size_t i = 0; i < j->bins; i++) /* from lambda = sigma^2 to sigma, or to its log10 */
         j->theory[i] = 2 * density[i] * (j->decades ? lambda[i] * log(10) : sqrt(lambda[i]));
     /* the mass at the largest value, where every unit has its steepest slope, stands in that value's bin */
     double top = pow(t->sigma_w2 * steepest * steepest, t->depth / 2.0);
     double at = ((j->decades ? log10(top) : top) - j->low) / width;
-    if (atoms[1] > 0 && at >= 0 && at < BINS) j->theory[(int)at] += atoms[1] / width;
+    if (atoms[1] > 0 && at >= 0 && at < (double)j->bins) j->theory[(int)at] += atoms[1] / width;
     return FANIN_OK;
 }

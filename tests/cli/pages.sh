@@ -1,5 +1,6 @@
 # Pages of check and compare in a headless browser: they load without a word on the console, ask nobody for
-# anything, and hovering over a chart or walking it with the arrow keys reads out a column of its table.
+# anything, hovering over a chart or a histogram or walking it with the arrow keys reads out its table, every
+# one of them has a table, and pictures are drawn.
 . "$FANIN_SOURCE_DIR/tests/cli/lib.sh"
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
 if [ -z "$browser" ]; then
@@ -19,25 +20,52 @@ for(const svg of charts){
  svg.dispatchEvent(new KeyboardEvent('keydown',{key:'ArrowRight'}));
  said.push(tip.style.visibility=='visible'?'keys':'deaf');
 }
+const ridges=[...document.querySelectorAll('figure.ridges svg')];
+for(const svg of ridges){
+ const b=svg.getBoundingClientRect(),tip=document.getElementById('tip'),mark=svg.querySelector('.mark');
+ svg.dispatchEvent(new PointerEvent('pointermove',{clientX:b.left+b.width*.6,clientY:b.top+b.height/3,bubbles:true}));
+ const first=tip.textContent;
+ said.push(tip.style.visibility=='visible'&&/share {2}[0-9]/.test(first)?'hover':'silent');
+ svg.dispatchEvent(new KeyboardEvent('keydown',{key:'ArrowDown'}));
+ said.push(tip.textContent!=first&&mark.getAttribute('width')>0?'keys':'deaf');
+ svg.dispatchEvent(new PointerEvent('pointerleave'));
+ said.push(tip.style.visibility=='hidden'?'gone':'stays');
+}
+const bare=[...document.querySelectorAll('figure.chart,figure.ridges')].filter(f=>!f.querySelector('details table')).length;
+const blank=[...document.images].filter(i=>!(i.complete&&i.naturalWidth>0)).length;
+const numbers=[...document.querySelectorAll('figure,table')].some(e=>/NaN|nan\b|\binf\b/.test(e.outerHTML))?'odd':'fine';
 const wide=document.documentElement.scrollWidth>innerWidth?'overflows':'fits';
-const asked=performance.getEntriesByType('resource').length;
-document.title='RESULT charts='+charts.length+' '+[...new Set(said)].join(',')+' '+wide+' asked='+asked;
+const asked=performance.getEntriesByType('resource').filter(e=>!e.name.startsWith('data:')).length;
+const order=[...new Set(said)].sort().join(',');
+document.title='RESULT charts='+charts.length+' ridges='+ridges.length+' '+order+' '+wide+' asked='+asked+
+ ' bare='+bare+' images='+document.images.length+' blank='+blank+' numbers='+numbers;
 </script>
 END
 
-page() { # NAME FILE CHARTS WIDTH
+page() { # NAME FILE CHARTS RIDGES IMAGES WIDTH
   cat "$2" probe.js >probed.html
-  timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --window-size=$4,900 \
+  timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --window-size=$6,900 \
     --user-data-dir="$tmp/browser" --dump-dom "file://$tmp/probed.html" >dom.html 2>log.txt
-  check "$1" grep -q "RESULT charts=$3 hover,gone,keys fits asked=0" dom.html
+  check "$1" grep -q \
+    "RESULT charts=$3 ridges=$4 gone,hover,keys fits asked=0 bare=0 images=$5 blank=0 numbers=fine" dom.html
   grep -o 'RESULT [^<]*' dom.html
   check "$1_console" sh -c '! grep CONSOLE log.txt'
 }
 
 "$FANIN" check mlp:784-60x6-10,act=tanh --scheme lecun --html check.html --quiet >/dev/null
+"$FANIN" check mlp:40-40x4-40,act=tanh --scheme lecun --batch 8 --seeds 3 --lr 0.1 --spectrum --hessian --ntk \
+  --html full.html --quiet >/dev/null
+"$FANIN" check lenet5 --scheme he --batch 4 --html lenet.html --quiet >/dev/null
 "$FANIN" compare mlp:2-8x2-2,act=tanh --data spirals --steps 20 --schemes he,zeros --html compare.html --quiet >/dev/null
-page check check.html 6 1280
-page check_narrow check.html 6 500
-page compare compare.html 6 1280
-page compare_narrow compare.html 6 500
+page check check.html 8 2 1 1280
+page check_narrow check.html 8 2 1 400
+page full full.html 10 2 1 1280
+page full_narrow full.html 10 2 1 400
+page lenet lenet.html 7 2 0 1280
+page compare compare.html 6 2 0 1280
+page compare_narrow compare.html 6 2 0 500
+for name in predicted theory "Phase diagram" "tangent kernel, trace" "largest stable rate" "Curvature of each layer"; do
+  check "full_shows_$name" grep -q "$name" full.html
+done
+check bands grep -q 'polygon class="b c0"' full.html
 finish

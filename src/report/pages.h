@@ -28,8 +28,7 @@ typedef struct fanin__layer_curve {
 /* One line a signal over the layers, of a single one with what is predicted and a band; nothing where no signal
  * has the figure. */
 void fanin__layer_chart(fanin_page *p, const fanin__layer_curve *curve,
-                        const fanin_signal *const *signals, const char *const *names,
-                        size_t count);
+                        const fanin_signal *const *signals, const char *const *names, size_t count);
 /* Spread, gradients and likeness by layer, one line a signal; FANIN__SIGNALS_MAX at most. */
 void fanin__layer_charts(fanin_page *p, const fanin_signal *const *signals,
                          const char *const *names, size_t count);

@@ -29,13 +29,17 @@ typedef struct fanin_dataset_info {
     int64_t target_count;             /* real numbers, or labels, of one sample */
     uint64_t train_count, test_count; /* 0: a generator without end */
     const char *about;
-    const char *split; /* how train and test came apart, for the record */
+    const char *split;         /* how train and test came apart, for the record */
+    const char *preprocessing; /* "none", or what inputs went through and what it was learnt from */
 } fanin_dataset_info;
 
 /* "mnist", "fashion-mnist", "cifar10" (looked for under $FANIN_DATA, ./data, $XDG_DATA_HOME/fanin, plain, .gz or
  * .xz), "shapeset[:neg=0]", "xor[:bits=N]", "spirals[:noise=S]", "blobs", "teacher:IN-HIDDEN-OUT"; or a path, plain,
  * .gz or .xz: "x.npy,t.npy", .npz, "x.csv:label=NAME", .tsv, .idx, "input.txt:length=64", or "folder/" of PNG
- * images; fanin_dataset_at has the grammar of each. `seed` addresses generators; 0 is a seed like any other.
+ * images; fanin_dataset_at has the grammar of each. Behind any of them "+normalize", "+standardize", "+center",
+ * "+pca:keep=K" or "+zca:eps=0.01" prepares the inputs by what the training rows say (normalize: one mean and
+ * deviation a channel; pca and zca: decorrelated, LeCun et al. 1998, section 4.3; eps in units of the mean
+ * variance). `seed` addresses generators; 0 is a seed like any other.
  * Errors: NOTFOUND names the files looked for and where, ARG options, FORMAT names file and place (a table's
  * line and column), LIMIT what unpacks to more than it may. */
 FANIN_API fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset **dataset,

@@ -73,6 +73,8 @@ static int info_verb(cli *c, const char *name, uint64_t seed) {
                                               : json_null());
         json_object_set_new(
             o, "test", info->test_count ? json_integer((json_int_t)info->test_count) : json_null());
+        json_object_set_new(o, "split", json_string(info->split));
+        json_object_set_new(o, "preprocessing", json_string(info->preprocessing));
         json_object_set_new(o, "mean", cli_number(s.mean));
         json_object_set_new(o, "std", cli_number(s.std));
         json_object_set_new(o, "class_counts", classes);
@@ -84,6 +86,7 @@ static int info_verb(cli *c, const char *name, uint64_t seed) {
         printf("train    %s\ntest     %s\n",
                info->train_count ? cli_thousands(info->train_count) : "endless",
                info->test_count ? cli_thousands(info->test_count) : "endless");
+        printf("split    %s\nprepared %s\n", info->split, info->preprocessing);
         printf("values   mean %.4f, std %.4f, from %.4g to %.4g (first %s)\n", s.mean, s.std, s.low,
                s.high, cli_thousands(s.samples));
         if (info->classes) printf("classes  ");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/dataset.h"
+#include "data/prepare.h"
 
 typedef struct row {
     fanin_dataset_row shown;
@@ -125,22 +126,34 @@ static void describe_split(fanin_dataset *d) {
     d->info.split = d->split;
 }
 
+static fanin_status open_plain(const char *text, uint64_t seed, fanin_dataset *d, fanin_err *err) {
+    bool is_path;
+    FANIN_TRY(fanin__data_path(text, d, &is_path, err));
+    return is_path ? FANIN_OK : open_named(text, seed, d, err);
+}
+
 fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset **out,
                                 fanin_err *err) {
     *out = NULL;
     fanin_dataset *d = fanin_calloc(1, sizeof *d);
     if (!d) return fanin_err_set(err, FANIN_NOMEM, "data set %s: no memory", text);
-    bool is_path;
-    fanin_status status = fanin__data_path(text, d, &is_path, err);
-    if (status == FANIN_OK && !is_path) status = open_named(text, seed, d, err);
+    d->info.name = d->name = fanin__strdup(text);
+    const char *preparation = fanin__prepare_find(text);
+    char *plain =
+        preparation ? fanin__strndup(text, (size_t)(preparation - 1 - text)) : fanin__strdup(text);
+    fanin_status status = plain && d->name ? open_plain(plain, seed, d, err) : FANIN_NOMEM;
+    fanin_free(plain);
+    d->info.preprocessing = "none";
+    if (status == FANIN_OK && preparation) {
+        d->info.preprocessing = d->preprocessing;
+        status = fanin__prepare(d, preparation, err);
+    }
     if (status == FANIN_OK) describe_split(d);
-    if (status == FANIN_OK && !(d->name = fanin__strdup(text))) status = FANIN_NOMEM;
     if (status != FANIN_OK) {
         fanin_dataset_close(d);
         if (status == FANIN_NOMEM) fanin_err_set(err, status, "data set %s: no memory", text);
         return status;
     }
-    d->info.name = d->name;
     *out = d;
     return FANIN_OK;
 }
@@ -148,6 +161,7 @@ fanin_status fanin_dataset_open(const char *text, uint64_t seed, fanin_dataset *
 void fanin_dataset_close(fanin_dataset *d) {
     if (!d) return;
     if (d->close) d->close(d->state);
+    fanin__prepare_destroy(d->prepared);
     fanin_free(d->name);
     fanin_free(d);
 }
@@ -165,20 +179,49 @@ static uint64_t row_of(const fanin_dataset *d, fanin_split *split, uint64_t i) {
 
 const fanin_dataset_info *fanin_dataset_get_info(const fanin_dataset *d) { return &d->info; }
 
-fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, const uint64_t *index,
-                                   size_t n, float *x, void *targets, fanin_err *err) {
-    uint64_t count = split == FANIN_TRAIN ? d->info.train_count : d->info.test_count;
-    size_t size = 1;
-    for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
-    size_t step =
-        (size_t)d->info.target_count * (d->info.classes ? sizeof(int64_t) : sizeof(float));
+static size_t target_step(const fanin_dataset *d) {
+    return (size_t)d->info.target_count * (d->info.classes ? sizeof(int64_t) : sizeof(float));
+}
+
+/* `size` numbers a sample; indices were checked. */
+static fanin_status raw_samples(const fanin_dataset *d, fanin_split split, const uint64_t *index,
+                                size_t n, float *x, size_t size, void *targets) {
+    size_t step = target_step(d);
     for (size_t i = 0; i < n; i++) {
-        if (count && index[i] >= count)
-            return fanin_err_set(err, FANIN_ARG, "data set %s: sample %llu of %llu", d->info.name,
-                                 (unsigned long long)index[i], (unsigned long long)count);
         fanin_split from = split;
         uint64_t at = row_of(d, &from, index[i]);
         FANIN_TRY(d->sample(d, from, at, x + i * size, (unsigned char *)targets + i * step));
     }
     return FANIN_OK;
+}
+
+static fanin_status prepared_samples(const fanin_dataset *d, fanin_split split,
+                                     const uint64_t *index, size_t n, float *x, void *targets,
+                                     fanin_err *err) {
+    size_t size = 1, step = target_step(d);
+    for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
+    float *scratch = fanin_malloc(fanin__prepare_scratch(d->prepared) * sizeof *scratch);
+    if (!scratch) return fanin_err_set(err, FANIN_NOMEM, "data set %s: no memory", d->info.name);
+    fanin_status status = FANIN_OK;
+    for (size_t at = 0; at < n && status == FANIN_OK; at += FANIN__PREPARE_BLOCK) {
+        size_t some = n - at < FANIN__PREPARE_BLOCK ? n - at : FANIN__PREPARE_BLOCK;
+        status = raw_samples(d, split, index + at, some, scratch, d->raw_size,
+                             (unsigned char *)targets + at * step);
+        if (status == FANIN_OK) fanin__prepare_apply(d->prepared, some, scratch, x + at * size);
+    }
+    fanin_free(scratch);
+    return status;
+}
+
+fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, const uint64_t *index,
+                                   size_t n, float *x, void *targets, fanin_err *err) {
+    uint64_t count = split == FANIN_TRAIN ? d->info.train_count : d->info.test_count;
+    size_t size = 1;
+    for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
+    for (size_t i = 0; i < n; i++)
+        if (count && index[i] >= count)
+            return fanin_err_set(err, FANIN_ARG, "data set %s: sample %llu of %llu", d->info.name,
+                                 (unsigned long long)index[i], (unsigned long long)count);
+    if (d->prepared) return prepared_samples(d, split, index, n, x, targets, err);
+    return raw_samples(d, split, index, n, x, size, targets);
 }

@@ -5,6 +5,8 @@
 #include "base/base.h"
 #include "fanin/data.h"
 
+typedef struct fanin__prepared fanin__prepared;
+
 struct fanin_dataset {
     fanin_dataset_info info;
     char *name;
@@ -17,7 +19,9 @@ struct fanin_dataset {
         cut;   /* rows in all of the training split, the last places of whose fixed shuffle are the
                      test split; 0: not so */
     bool both; /* both splits are the rows of the training split */
-    char split[96]; /* info.split */
+    char split[96], preprocessing[128]; /* of info */
+    fanin__prepared *prepared;          /* what samples go through (prepare.h), or NULL; then */
+    size_t raw_size;                    /* numbers of a sample before it */
 };
 
 /* "key=value" pairs behind the first ':' of a data set's text. */

@@ -95,8 +95,8 @@ static void print_claim(cli *c, const fanin_claim *x) {
            cli_style(c, "\033[0m"), x->id);
     labelled("claim", x->text);
     if (isfinite(x->published))
-        printf("  %-10s %.10g %s, ours %.10g, tolerance %.2g\n", "published", x->published, x->unit,
-               x->ours, x->tolerance);
+        printf("  %-10s %.10g%s%s, ours %.10g, tolerance %.2g\n", "published", x->published,
+               x->unit[0] ? " " : "", x->unit, x->ours, x->tolerance);
     labelled("measured", x->measured);
     if (x->condition[0]) labelled("condition", x->condition);
     printf("\n");
@@ -110,7 +110,7 @@ static void print(cli *c, const fanin_reproduction *r) {
         n[r->claims[i].verdict]++;
     }
     const char *comma = "";
-    printf("%d claims:", r->claim_count);
+    printf("%d claim%s:", r->claim_count, r->claim_count == 1 ? "" : "s");
     for (int v = 0; v < 5; v++) {
         if (!n[v]) continue;
         printf("%s %d %s", comma, n[v], fanin_claim_verdict_name((fanin_claim_verdict)v));

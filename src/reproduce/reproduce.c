@@ -7,7 +7,9 @@
 #include <strings.h>
 
 static const fanin__paper *const papers[] = {
-    &fanin__paper_seed_mlp,
+    &fanin__paper_seed_mlp,      &fanin__paper_lecun1998, &fanin__paper_glorot2010,
+    &fanin__paper_saxe2014,      &fanin__paper_he2015,    &fanin__paper_schoenholz2017,
+    &fanin__paper_klambauer2017, &fanin__paper_brock2021,
 };
 
 int fanin_paper_count(void) { return (int)FANIN_COUNT(papers); }
@@ -63,7 +65,7 @@ void fanin__judge_where(fanin_claim *c, int count, const char *const *settings, 
 
 /* ---- a paper --------------------------------------------------------------------------------------- */
 
-static fanin_status measure(fanin__lab *lab, const fanin__claim_row *row, fanin_claim *c,
+fanin_status fanin__measure(fanin__lab *lab, const fanin__claim_row *row, fanin_claim *c,
                             fanin_err *err) {
     bool figure = row->published != 0 || row->tolerance != 0;
     *c = (fanin_claim){.id = row->id,
@@ -92,7 +94,7 @@ static fanin_status measure_all(const fanin__paper *p, fanin__lab *lab, fanin_re
         if (fanin_interrupted())
             return fanin_err_set(err, FANIN_INTERRUPTED, "stopped at claim %d of %d", i, p->count);
         if (lab->progress.report) lab->progress.report(lab->progress.ctx, "claims", i, p->count);
-        FANIN_TRY(measure(lab, &p->rows[i], &r->claims[i], err));
+        FANIN_TRY(fanin__measure(lab, &p->rows[i], &r->claims[i], err));
         r->claim_count = i + 1;
     }
     r->cells = fanin_calloc((size_t)lab->cell_count + 1, sizeof *r->cells);

@@ -27,7 +27,9 @@ typedef struct fanin__paper {
     fanin_status (*prepare)(fanin__lab *lab, fanin_err *err); /* before the claims; NULL: nothing */
 } fanin__paper;
 
-extern const fanin__paper fanin__paper_seed_mlp;
+extern const fanin__paper fanin__paper_seed_mlp, fanin__paper_lecun1998, fanin__paper_glorot2010,
+    fanin__paper_saxe2014, fanin__paper_he2015, fanin__paper_schoenholz2017,
+    fanin__paper_klambauer2017, fanin__paper_brock2021;
 
 /* ---- cells.c: seeds of 2-2-1 on XOR and of relatives ---------------------------------------------- */
 
@@ -59,6 +61,10 @@ void fanin__lab_fini(fanin__lab *lab);
 void fanin__wilson(int64_t k, int64_t n, double *low, double *high);
 
 /* ---- for measures ---------------------------------------------------------------------------------- */
+
+/* One row, measured and judged (reproduce.c). */
+fanin_status fanin__measure(fanin__lab *lab, const fanin__claim_row *row, fanin_claim *c,
+                            fanin_err *err);
 
 /* Fills c->measured. */
 void fanin__measured(fanin_claim *c, const char *format, ...) FANIN_PRINTF(2, 3);

@@ -100,6 +100,52 @@ TEST(a_sentence_is_true_false_or_conditional) {
     assert_string_equal(c.condition, "holds here, elsewhere; not there");
 }
 
+static fanin_status give_two(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
+    (void)lab;
+    (void)err;
+    c->ours = 2;
+    return FANIN_OK;
+}
+
+TEST(a_figure_is_reproduced_or_missed) {
+    static const struct {
+        double published, tolerance;
+        bool judged;
+        fanin_claim_verdict verdict;
+    } cases[] = {{2.1, 0.2, false, FANIN_CLAIM_REPRODUCED}, {2.1, 0.05, false, FANIN_CLAIM_MISSED},
+                 {2.1, 0.2, true, FANIN_CLAIM_TRUE},        {2.1, 0.05, true, FANIN_CLAIM_FALSE},
+                 {0, 1, false, FANIN_CLAIM_MISSED},         {NAN, 1, false, FANIN_CLAIM_MISSED}};
+    for (size_t i = 0; i < FANIN_COUNT(cases); i++) {
+        const fanin__claim_row row = {.published = cases[i].published,
+                                      .tolerance = cases[i].tolerance,
+                                      .measure = give_two,
+                                      .judged = cases[i].judged};
+        fanin_claim c;
+        assert_ok(fanin__measure(NULL, &row, &c, NULL));
+        assert_int_equal(c.verdict, cases[i].verdict);
+    }
+}
+
+TEST(figures_of_theory_are_reproduced) {
+    const fanin_reproduce_options o = {.effort = FANIN_EFFORT_QUICK};
+    int papers = 0;
+    for (int i = 0; i < fanin_paper_count(); i++) {
+        fanin_reproduction *r;
+        fanin_err err = {0};
+        if (!strcmp(fanin_paper_at(i).name, "seed-mlp")) continue;
+        assert_ok_err(fanin_reproduce(fanin_paper_at(i).name, &o, &r, &err), err);
+        assert_int_equal(r->claim_count, fanin_paper_at(i).claim_count);
+        for (int k = 0; k < r->claim_count; k++) {
+            bool erratum = !strcmp(r->claims[k].id, "largest-rate");
+            assert_int_equal(r->claims[k].verdict == FANIN_CLAIM_FALSE, erratum);
+            assert_true(r->claims[k].verdict != FANIN_CLAIM_MISSED && r->claims[k].measured[0]);
+        }
+        fanin_reproduction_destroy(r);
+        papers++;
+    }
+    assert_true(papers >= 7);
+}
+
 /* Verdicts that do not hang on many seeds. */
 static const struct {
     const char *id;

@@ -10,6 +10,11 @@
 fanin_status fanin__haar_fill(const fanin_stream *stream, uint64_t address, size_t rows,
                               size_t cols, double gain, float *out);
 
+/* The orthogonal matrix nearest to that one, to rounding errors of double precision. `rows` x `cols` was checked to fit
+ * into memory as doubles. */
+fanin_status fanin__haar_fill_f64(const fanin_stream *stream, uint64_t address, size_t rows,
+                                  size_t cols, double gain, double *out);
+
 /* The same value of `min(rows, cols)` up to which one thread works in double precision. */
 enum { FANIN__HAAR_SMALL = 32, FANIN__HAAR_PLANE = 2 };
 

@@ -2,7 +2,7 @@
 #include "init/haar_lay_body.h"
 
 const fanin__haar_lay *fanin__haar_lay_ref(void) {
-    static const fanin__haar_lay table = {squares, rows};
+    static const fanin__haar_lay table = {squares, rows, gram};
     return &table;
 }
 

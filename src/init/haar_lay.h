@@ -21,7 +21,11 @@ typedef struct fanin__haar_lay {
      * to. */
     void (*rows)(const float *x, size_t x_row, size_t rows, size_t columns, const double *scale,
                  double *rest, fanin__haar_layouts to);
+    /* c[i][j] += sum over k of a[k][i] b[k][j], BAND x BAND, each element one chain of products and sums over k. */
+    void (*gram)(size_t depth, const double *a, const double *b, double *c);
 } fanin__haar_lay;
+
+enum { FANIN__HAAR_BAND = 16 };
 
 const fanin__haar_lay *fanin__haar_lay_ref(void);
 const fanin__haar_lay *fanin__haar_lay_avx2(void);   /* NULL: not built */

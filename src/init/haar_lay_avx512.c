@@ -5,7 +5,7 @@
 #include "init/haar_lay_body.h"
 
 const fanin__haar_lay *fanin__haar_lay_avx512(void) {
-    static const fanin__haar_lay table = {squares, rows};
+    static const fanin__haar_lay table = {squares, rows, gram};
     return &table;
 }
 #else

@@ -3,7 +3,17 @@
 
 #include "init/haar_lay.h"
 
-enum { TILE = FANIN__FMA_ROWS, STRIP = FANIN__FMA_COLS, BLOCK = FANIN__HAAR_BLOCK };
+enum {
+    TILE = FANIN__FMA_ROWS,
+    STRIP = FANIN__FMA_COLS,
+    BLOCK = FANIN__HAAR_BLOCK,
+    BAND = FANIN__HAAR_BAND,
+#ifdef __AVX512F__
+    HELD = 8 /* rows of c whose sums stay in registers */
+#else
+    HELD = 2
+#endif
+};
 
 static void squares(const float *x, size_t x_row, size_t rows, size_t columns, double *sum) {
     memset(sum, 0, BLOCK * sizeof *sum);
@@ -55,5 +65,19 @@ static void rows(const float *x, size_t x_row, size_t all_rows, size_t columns, 
             for (size_t j = 0; j < BLOCK; j++) rest[j] += (double)v[i][j] * (double)v[i][j];
         }
         place_tile(all_rows, columns, row, count, (const float(*)[BLOCK])v, to);
+    }
+}
+
+/* HELD x BAND sums at once. */
+static void gram(size_t depth, const double *a, const double *b, double *c) {
+    for (size_t i0 = 0; i0 < BAND; i0 += HELD) {
+        double sum[HELD][BAND];
+        memcpy(sum, c + i0 * BAND, sizeof sum);
+        for (size_t k = 0; k < depth; k++) {
+            const double *x = a + k * BAND + i0, *y = b + k * BAND;
+            for (size_t i = 0; i < HELD; i++)
+                for (size_t j = 0; j < BAND; j++) sum[i][j] += x[i] * y[j];
+        }
+        memcpy(c + i0 * BAND, sum, sizeof sum);
     }
 }

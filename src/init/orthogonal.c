@@ -93,15 +93,18 @@ static fanin_status layout_make(layout *l, bool delta) {
 typedef struct scatter {
     const layout *l;
     uint64_t block;
-    const float *in;
-    float *out;
+    size_t item; /* 4 or 8 bytes */
+    const char *in;
+    char *out;
 } scatter;
 
 static void scatter_rows(void *arg, size_t begin, size_t end) {
     const scatter *s = arg;
     for (size_t o = begin; o < end; o++) {
-        float *row = s->out + fanin__view_index(&s->l->plan->view, s->block, o, 0);
-        for (uint64_t c = 0; c < s->l->cols; c++) row[s->l->offset[c]] = s->in[o * s->l->cols + c];
+        char *row = s->out + fanin__view_index(&s->l->plan->view, s->block, o, 0) * s->item;
+        const char *in = s->in + o * s->l->cols * s->item;
+        for (uint64_t c = 0; c < s->l->cols; c++)
+            memcpy(row + s->l->offset[c] * s->item, in + c * s->item, s->item);
     }
 }
 
@@ -110,21 +113,27 @@ typedef struct matrices {
     const layout *l;
     const fanin_stream *stream;
     uint64_t base; /* the first one that is wanted */
-    float *out;    /* in order: that of block `base`; else the whole tensor */
+    size_t item;   /* 4: float, 8: double */
+    char *out;     /* in order: that of block `base`; else the whole tensor */
     fanin_status *status;
 } matrices;
 
+static fanin_status make_matrix(const matrices *m, uint64_t block, void *out) {
+    const layout *l = m->l;
+    uint64_t address = block * l->rows * l->cols;
+    if (m->item == sizeof(double))
+        return fanin__haar_fill_f64(m->stream, address, l->rows, l->cols, l->plan->gain, out);
+    return fanin__haar_fill(m->stream, address, l->rows, l->cols, l->plan->gain, out);
+}
+
 static fanin_status make_one(const matrices *m, uint64_t block) {
     const layout *l = m->l;
-    size_t size = (size_t)(l->rows * l->cols);
-    if (!l->offset)
-        return fanin__haar_fill(m->stream, block * size, l->rows, l->cols, l->plan->gain,
-                                m->out + (block - m->base) * size);
-    float *matrix = fanin_malloc(size * sizeof *matrix);
+    size_t size = (size_t)(l->rows * l->cols) * m->item;
+    if (!l->offset) return make_matrix(m, block, m->out + (block - m->base) * size);
+    char *matrix = fanin_malloc(size);
     if (!matrix) return FANIN_NOMEM;
-    fanin_status status =
-        fanin__haar_fill(m->stream, block * size, l->rows, l->cols, l->plan->gain, matrix);
-    scatter s = {.l = l, .block = block, .in = matrix, .out = m->out};
+    fanin_status status = make_matrix(m, block, matrix);
+    scatter s = {.l = l, .block = block, .item = m->item, .in = matrix, .out = m->out};
     if (status == FANIN_OK) fanin_parallel_for(l->rows, 64, scatter_rows, &s);
     fanin_free(matrix);
     return status;
@@ -135,11 +144,11 @@ static void make_range(void *arg, size_t begin, size_t end) {
     for (size_t b = begin; b < end; b++) m->status[b] = make_one(m, m->base + b);
 }
 
-static fanin_status make(const layout *l, uint64_t seed, uint64_t base, uint64_t count,
-                         float *out) {
+static fanin_status make(const layout *l, uint64_t seed, uint64_t base, uint64_t count, size_t item,
+                         void *out) {
     fanin_stream stream = fanin_stream_init(seed, fanin__tensor_name(l->plan->tensor));
     fanin_status result = FANIN_OK;
-    matrices m = {.l = l, .stream = &stream, .base = base, .out = out};
+    matrices m = {.l = l, .stream = &stream, .base = base, .item = item, .out = out};
     if (count == 1 || (l->rows > FANIN__HAAR_SMALL && l->cols > FANIN__HAAR_SMALL)) {
         for (uint64_t b = 0; b < count && result == FANIN_OK; b++) {
             if (fanin_interrupted()) return FANIN_INTERRUPTED;
@@ -158,31 +167,48 @@ static fanin_status make(const layout *l, uint64_t seed, uint64_t base, uint64_t
 
 /* ---- filling ----------------------------------------------------------------------------- */
 
+/* float64 has matrices of its own; every other type is rounded from float. */
+static size_t item_of(fanin_dtype dtype) {
+    return dtype == FANIN_F64 ? sizeof(double) : sizeof(float);
+}
+
+static bool as_made(fanin_dtype dtype) { return dtype == FANIN_F32 || dtype == FANIN_F64; }
+
+static void cut(const char *whole, uint64_t first, size_t n, fanin_dtype dtype, void *out) {
+    if (dtype == FANIN_F64)
+        memcpy(out, whole + first * sizeof(double), n * sizeof(double));
+    else
+        fanin__fill_from_f32((const float *)(const void *)whole, first, n, dtype, out);
+}
+
 /* Stored in order: only the matrices that the slice touches, straight into `out` if it is they. */
 static fanin_status fill_in_order(const layout *l, uint64_t seed, uint64_t first, size_t n,
                                   fanin_dtype dtype, void *out) {
     uint64_t size = l->rows * l->cols, base = first / size,
              count = (first + n - 1) / size - base + 1;
-    if (dtype == FANIN_F32 && first == base * size && n == count * size)
-        return make(l, seed, base, count, out);
-    float *whole = fanin_malloc(count * size * sizeof *whole);
+    size_t item = item_of(dtype), bytes;
+    if (as_made(dtype) && first == base * size && n == count * size)
+        return make(l, seed, base, count, item, out);
+    if (!fanin__size_mul((size_t)(count * size), item, &bytes)) return FANIN_NOMEM;
+    char *whole = fanin_malloc(bytes);
     if (!whole) return FANIN_NOMEM;
-    fanin_status status = make(l, seed, base, count, whole);
-    if (status == FANIN_OK) fanin__fill_from_f32(whole, first - base * size, n, dtype, out);
+    fanin_status status = make(l, seed, base, count, item, whole);
+    if (status == FANIN_OK) cut(whole, first - base * size, n, dtype, out);
     fanin_free(whole);
     return status;
 }
 
 static fanin_status fill_scattered(const layout *l, uint64_t seed, uint64_t first, size_t n,
                                    fanin_dtype dtype, void *out) {
-    size_t count = (size_t)l->plan->count;
-    bool whole_asked = dtype == FANIN_F32 && first == 0 && n == count;
-    float *whole = whole_asked ? out : fanin_malloc(count * sizeof *whole);
+    size_t count = (size_t)l->plan->count, item = item_of(dtype), bytes;
+    bool whole_asked = as_made(dtype) && first == 0 && n == count;
+    if (!fanin__size_mul(count, item, &bytes)) return FANIN_NOMEM;
+    char *whole = whole_asked ? out : fanin_malloc(bytes);
     if (!whole) return FANIN_NOMEM;
-    memset(whole, 0, count * sizeof *whole);
-    fanin_status status = make(l, seed, 0, l->plan->view.blocks, whole);
+    memset(whole, 0, bytes);
+    fanin_status status = make(l, seed, 0, l->plan->view.blocks, item, whole);
     if (whole_asked) return status;
-    if (status == FANIN_OK) fanin__fill_from_f32(whole, first, n, dtype, out);
+    if (status == FANIN_OK) cut(whole, first, n, dtype, out);
     fanin_free(whole);
     return status;
 }

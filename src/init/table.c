@@ -252,7 +252,8 @@ static const fanin__rule_row rows[] = {
      .source = "Saxe, McClelland, Ganguli 2014; drawn as Stewart 1980, section 3",
      .note = "torch, JAX, Keras: orthogonal, flattened to outputs x rest (JAX and Keras: "
              "rest x outputs); here one matrix for each part and group, groups=1 for one "
-             "over all groups; heads: groups=heads; MXNet: gain=1.414"},
+             "over all groups; heads: groups=heads; MXNet: gain=1.414; float64: the orthogonal "
+             "matrix nearest to the float32 one, to 1e-14"},
     {.id = 20,
      .name = "delta_orthogonal",
      .aliases = "",

@@ -8,7 +8,7 @@
 #include "compute/fma_gemm.h"
 #include "fanin/init.h"
 #include "init/fixed.h"
-#include "init/haar.h"
+#include "init/haar_lay.h"
 #include "testing.h"
 
 /* ---- the product ------------------------------------------------------------------------- */
@@ -118,6 +118,32 @@ static double defect(const float *q, size_t rows, size_t cols) {
     return worst;
 }
 
+static double defect_f64(const double *q, size_t rows, size_t cols) {
+    size_t n = rows < cols ? rows : cols, length = rows < cols ? cols : rows;
+    size_t line = rows < cols ? cols : 1, step = rows < cols ? 1 : cols;
+    double worst = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double sum = 0;
+            for (size_t k = 0; k < length; k++)
+                sum += q[i * line + k * step] * q[j * line + k * step];
+            worst = fmax(worst, fabs(sum - (i == j)));
+        }
+    return worst;
+}
+
+static void *poisoned_resize(void *ctx, void *p, size_t size) {
+    (void)ctx;
+    unsigned char *q = realloc(p, size);
+    if (q && !p) memset(q, 0xFF, size); /* NaN in every type */
+    return q;
+}
+
+static void plain_release(void *ctx, void *p) {
+    (void)ctx;
+    free(p);
+}
+
 static float *haar(size_t rows, size_t cols, uint64_t seed, uint64_t address) {
     fanin_stream stream = fanin_stream_init(seed, "q");
     float *q = malloc(rows * cols * sizeof *q);
@@ -139,6 +165,66 @@ TEST(the_shorter_side_is_orthonormal) {
         assert_true(defect(q, shapes[s][0], shapes[s][1]) > 1e-6);
         free(q);
     }
+}
+
+/* float64: orthogonal to rounding, near the float matrix, the same on any thread count, nothing read before it is
+ * written. */
+TEST(float64_is_orthonormal_to_rounding) {
+    static const size_t shapes[][2] = {{1, 1},    {1, 7},    {2, 2},     {33, 33},  {90, 33},
+                                       {97, 193}, {200, 96}, {300, 300}, {16, 500}, {400, 17}};
+    static const fanin_allocator poisoned = {poisoned_resize, plain_release, NULL};
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        size_t rows = shapes[s][0], cols = shapes[s][1], count = rows * cols;
+        fanin_stream stream = fanin_stream_init(s, "q");
+        float *q = haar(rows, cols, s, 0);
+        double *wide = malloc(count * sizeof *wide), *again = malloc(count * sizeof *again);
+        assert_ok(fanin__haar_fill_f64(&stream, 0, rows, cols, 1, wide));
+        assert_true(defect_f64(wide, rows, cols) <= 1e-14);
+        for (size_t i = 0; i < count; i++) assert_near(wide[i], (double)q[i], 1e-6, 0);
+        fanin_threads_set(3);
+        fanin_allocator_set(&poisoned);
+        assert_ok(fanin__haar_fill_f64(&stream, 0, rows, cols, 1, again));
+        fanin_allocator_set(NULL);
+        fanin_threads_set(0);
+        assert_memory_equal(again, wide, count * sizeof *wide);
+        assert_ok(fanin__haar_fill_f64(&stream, 0, rows, cols, 2.5, again));
+        for (size_t i = 0; i < count; i++) assert_true(again[i] == wide[i] * 2.5);
+        wide[0] += 1e-12; /* planted */
+        assert_true(defect_f64(wide, rows, cols) > 1e-14);
+        free(again);
+        free(wide);
+        free(q);
+    }
+}
+
+/* Every variant that runs here lays out and sums the same bits, on blocks of any size. */
+TEST(variants_lay_out_the_same_bits) {
+    enum { B = FANIN__HAAR_BLOCK, BAND = FANIN__HAAR_BAND, ROWS = 211, WIDE = 130 };
+    const fanin__haar_lay *lay[] = {fanin__haar_lay_ref(), fanin__haar_lay_avx2(),
+                                    fanin__haar_lay_avx512()};
+    static float x[ROWS * WIDE], to[3][3][(ROWS + 12) * B];
+    static double a[ROWS * BAND], sums[3][2][B], gram[3][BAND * BAND];
+    fanin_stream stream = fanin_stream_init(2, "x");
+    const fanin_law normal = {.kind = FANIN_LAW_NORMAL, .b = 1};
+    assert_ok(fanin_random_fill(&stream, 0, &normal, 0, ROWS * WIDE, FANIN_F32, x));
+    assert_ok(fanin_random_fill(&stream, 0, &normal, 0, ROWS * BAND, FANIN_F64, a));
+    for (size_t columns = B; columns > 0; columns -= columns > 90 ? 1 : 30)
+        for (int v = 0; v < 3; v++) {
+            if (!lay[v] || fanin_cpu_level() < v) continue;
+            double scale[B] = {0};
+            memset(to[v], 0, sizeof to[v]);
+            memset(sums[v], 0, sizeof sums[v]);
+            memset(gram[v], 0, sizeof gram[v]);
+            lay[v]->squares(x, WIDE, ROWS, columns, sums[v][0]);
+            for (size_t j = 0; j < columns; j++) scale[j] = 1 / sqrt(sums[v][0][j]);
+            lay[v]->rows(x, WIDE, ROWS, columns, scale, sums[v][1],
+                         (fanin__haar_layouts){to[v][0], to[v][1], to[v][2]});
+            lay[v]->gram(ROWS, a, a, gram[v]);
+            assert_memory_equal(to[v], to[0], sizeof to[0]);
+            assert_memory_equal(sums[v], sums[0], sizeof sums[0]);
+            assert_memory_equal(gram[v], gram[0], sizeof gram[0]);
+            assert_true(gram[v][BAND + 1] > 0 && sums[v][1][0] > 0);
+        }
 }
 
 /* The issue's bound at full size, on a sample of columns against all others; the last ones are the worst.
@@ -171,18 +257,6 @@ TEST(wide_is_tall_transposed) {
         free(tall);
         free(wide);
     }
-}
-
-static void *poisoned_resize(void *ctx, void *p, size_t size) {
-    (void)ctx;
-    unsigned char *q = realloc(p, size);
-    if (q && !p) memset(q, 0xFF, size); /* NaN in every type */
-    return q;
-}
-
-static void plain_release(void *ctx, void *p) {
-    (void)ctx;
-    free(p);
 }
 
 /* Memory that holds NaN when it is given: nothing is read before it is written. */
@@ -438,10 +512,12 @@ static void counting_release(void *ctx, void *p) {
 TEST(every_allocation_may_fail) {
     static const char *const rules[] = {"orthogonal", "orthogonal:groups=10", "sparse", "unit_norm",
                                         "nguyen_widrow"};
-    static float x[100 * 110];
+    static double x[100 * 110];
     static const fanin_allocator counting = {counting_resize, counting_release, NULL};
     for (size_t r = 0; r < sizeof rules / sizeof rules[0]; r++)
-        for (int transposed = 0; transposed <= 1; transposed++) {
+        for (int way = 0; way < 4; way++) {
+            int transposed = way % 2;
+            fanin_dtype dtype = way < 2 ? FANIN_BF16 : FANIN_F64;
             fanin_tensor t = fanin_tensor_torch("w", 2, (int64_t[]){100, 110});
             t.out_axis = transposed;
             t.in_axis = !transposed;
@@ -454,7 +530,7 @@ TEST(every_allocation_may_fail) {
                 faults.left = n;
                 faults.live = 0;
                 fanin_allocator_set(&counting);
-                status = fanin_rule_fill(&rule, &t, 0, 7, 9000, FANIN_BF16, x, &err);
+                status = fanin_rule_fill(&rule, &t, 0, 7, 9000, dtype, x, &err);
                 fanin_allocator_set(NULL);
                 assert_int_equal(faults.live, 0);
                 assert_int_equal(err.status, status);

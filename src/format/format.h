@@ -24,4 +24,14 @@ void fanin__onnx_read(fanin_graph_builder *b, const void *data, size_t size, con
 fanin_status fanin__onnx_save(const fanin_graph *graph, const fanin_array *arrays, int count,
                               const char *path, uint64_t inside_limit, fanin_err *err);
 
+/* Payloads that are made while they are written, so that no model need fit in memory: `put` writes all bytes of
+ * arrays[i], whose data is NULL, to the file. */
+typedef struct fanin__onnx_maker {
+    fanin_status (*put)(void *ctx, int i, fanin__outfile *file, fanin_err *err);
+    void *ctx;
+} fanin__onnx_maker;
+fanin_status fanin__onnx_save_made(const fanin_graph *graph, const fanin_array *arrays, int count,
+                                   const char *path, const fanin__onnx_maker *maker,
+                                   fanin_err *err);
+
 #endif

@@ -10,10 +10,11 @@
 #include "format/onnx_write.h"
 #include "format/wire_write.h"
 
-enum { EXTERNAL_FROM = 1024, EXTERNAL_ALIGN = 64 };
+enum { EXTERNAL_FROM = 1024, EXTERNAL_ALIGN = 64, LARGEST_MESSAGE = INT32_MAX - (1 << 20) };
 
 typedef struct source {
     const void *data;
+    int made; /* else: 1 + the array that the maker is asked for; 0: none */
     size_t size;
     uint64_t offset; /* in the file of external data */
     bool outside;
@@ -29,12 +30,13 @@ typedef struct writer {
     uint64_t data_size;
     fanin__text model, body, head; /* head: of one tensor, used again and again */
     fanin__outfile file, data;
+    const fanin__onnx_maker *maker; /* NULL: all payloads are there */
     fanin_err *err;
 } writer;
 
 /* ---- where each payload is --------------------------------------------------------------------- */
 
-static fanin_status use_array(writer *w, const fanin_array *a) {
+static fanin_status use_array(writer *w, const fanin_array *a, int index) {
     int value = fanin_graph_find(w->g, a->name);
     const fanin_value *v = value >= 0 ? &w->g->values[value] : NULL;
     if (!v || !(v->flags & FANIN_VALUE_INITIALIZER))
@@ -50,12 +52,13 @@ static fanin_status use_array(writer *w, const fanin_array *a) {
             fanin__shape_text(v->dims, v->rank, want, sizeof want), fanin_dtype_name(v->dtype));
     }
     w->sources[value].data = a->data;
+    w->sources[value].made = !a->data && w->maker ? 1 + index : 0;
     return FANIN_OK;
 }
 
 static fanin_status find_sources(writer *w, const fanin_array *arrays, int count) {
     for (int i = 0; i < w->g->value_count; i++) w->sources[i].data = w->g->values[i].data;
-    for (int i = 0; i < count; i++) FANIN_TRY(use_array(w, &arrays[i]));
+    for (int i = 0; i < count; i++) FANIN_TRY(use_array(w, &arrays[i], i));
     for (int i = 0; i < w->g->value_count; i++) {
         const fanin_value *v = &w->g->values[i];
         source *s = &w->sources[i];
@@ -64,7 +67,7 @@ static fanin_status find_sources(writer *w, const fanin_array *arrays, int count
         if (!fanin__shape_count(v->dims, v->rank, &elements) ||
             !fanin__size_mul(elements, fanin_dtype_size(v->dtype), &s->size))
             return fanin_err_set(w->err, FANIN_LIMIT, "%s: '%s' is too large", w->path, v->name);
-        if (s->size > 0 && !s->data)
+        if (s->size > 0 && !s->data && !s->made)
             return fanin_err_set(w->err, FANIN_ARG, "%s: initialiser '%s' has no values", w->path,
                                  v->name);
     }
@@ -145,10 +148,20 @@ static fanin_status write_text(writer *w, const fanin__text *t) {
     return fanin__outfile_write(&w->file, t->data, t->length, w->err);
 }
 
+/* The maker must have written neither less nor more. */
+static fanin_status write_payload(writer *w, const source *s, fanin__outfile *file) {
+    if (!s->made || s->size == 0) return fanin__outfile_write(file, s->data, s->size, w->err);
+    uint64_t end = file->written + s->size;
+    FANIN_TRY(w->maker->put(w->maker->ctx, s->made - 1, file, w->err));
+    if (file->written == end) return FANIN_OK;
+    return fanin_err_set(w->err, FANIN_INTERNAL, "%s: a payload of %zu bytes ends at another place",
+                         w->path, s->size);
+}
+
 static fanin_status write_outside(writer *w, const source *s) {
     static const char zeros[EXTERNAL_ALIGN];
     FANIN_TRY(fanin__outfile_write(&w->data, zeros, (size_t)(s->offset - w->data.written), w->err));
-    return fanin__outfile_write(&w->data, s->data, s->size, w->err);
+    return write_payload(w, s, &w->data);
 }
 
 static fanin_status write_tensor(writer *w, int value) {
@@ -159,8 +172,7 @@ static fanin_status write_tensor(writer *w, int value) {
     fanin__text_fini(&field);
     if (status == FANIN_OK) status = write_text(w, &w->head);
     if (status != FANIN_OK) return status;
-    return s->outside ? write_outside(w, s)
-                      : fanin__outfile_write(&w->file, s->data, s->size, w->err);
+    return s->outside ? write_outside(w, s) : write_payload(w, s, &w->file);
 }
 
 static fanin_status write_all(writer *w, uint64_t length) {
@@ -210,9 +222,10 @@ static fanin_status save(writer *w, const fanin_array *arrays, int count, uint64
     return write_all(w, length);
 }
 
-fanin_status fanin__onnx_save(const fanin_graph *graph, const fanin_array *arrays, int count,
-                              const char *path, uint64_t inside_limit, fanin_err *err) {
-    writer w = {.g = graph, .path = path, .file.fd = -1, .data.fd = -1, .err = err};
+static fanin_status save_from(const fanin_graph *graph, const fanin_array *arrays, int count,
+                              const char *path, uint64_t inside_limit,
+                              const fanin__onnx_maker *maker, fanin_err *err) {
+    writer w = {.g = graph, .path = path, .file.fd = -1, .data.fd = -1, .maker = maker, .err = err};
     w.sources = fanin_calloc((size_t)graph->value_count, sizeof *w.sources);
     fanin_status status = w.sources ? save(&w, arrays, count, inside_limit)
                                     : fanin_err_set(err, FANIN_NOMEM, "%s: no memory", path);
@@ -228,6 +241,16 @@ fanin_status fanin__onnx_save(const fanin_graph *graph, const fanin_array *array
 
 fanin_status fanin_graph_save_onnx(const fanin_graph *graph, const fanin_array *arrays, int count,
                                    const char *path, fanin_err *err) {
-    const uint64_t largest_message = INT32_MAX - (1 << 20);
-    return fanin__onnx_save(graph, arrays, count, path, largest_message, err);
+    return save_from(graph, arrays, count, path, LARGEST_MESSAGE, NULL, err);
+}
+
+fanin_status fanin__onnx_save(const fanin_graph *graph, const fanin_array *arrays, int count,
+                              const char *path, uint64_t inside_limit, fanin_err *err) {
+    return save_from(graph, arrays, count, path, inside_limit, NULL, err);
+}
+
+fanin_status fanin__onnx_save_made(const fanin_graph *graph, const fanin_array *arrays, int count,
+                                   const char *path, const fanin__onnx_maker *maker,
+                                   fanin_err *err) {
+    return save_from(graph, arrays, count, path, LARGEST_MESSAGE, maker, err);
 }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fanin/format.h"
+#include "format/format.h"
 #include "scheme/pipe.h"
 #include "scheme/plan.h"
 
@@ -138,7 +138,29 @@ static fanin_status write_weights(writer *w) {
     return status;
 }
 
-/* All values at once: the model's own format wants them in place. */
+/* One initialiser, in pieces where its rule allows. */
+static fanin_status put_initializer(void *ctx, int k, fanin__outfile *file, fanin_err *err) {
+    writer *w = ctx;
+    const fanin_array *a = &w->arrays[k];
+    size_t item = fanin_dtype_size(a->dtype), elements = a->size / item, piece = CHUNK / item;
+    if (!w->plan->rows[w->rows[k]].moments.elementwise || piece > elements) piece = elements;
+    void *buffer = fanin_malloc_aligned(piece * item);
+    fanin_status status = buffer ? FANIN_OK : no_memory(w);
+    for (size_t at = 0; at < elements && status == FANIN_OK; at += piece) {
+        size_t n = elements - at < piece ? elements - at : piece;
+        if (fanin_interrupted())
+            status = fanin_err_set(err, FANIN_INTERRUPTED, "%.200s: interrupted", w->path);
+        else
+            status = fanin_plan_fill(w->plan, w->rows[k], at, n, a->dtype, buffer, err);
+        if (status == FANIN_OK) status = fanin__outfile_write(file, buffer, n * item, err);
+        w->done += n * item;
+        if (w->o.progress.report)
+            w->o.progress.report(w->o.progress.ctx, "writing", (double)w->done, (double)w->total);
+    }
+    fanin_free_aligned(buffer);
+    return status;
+}
+
 static fanin_status write_onnx(writer *w) {
     if (w->o.parts > 1 || w->o.max_shard)
         return fanin_err_set(w->err, FANIN_ARG, "%.200s: an .onnx is written whole", w->path);
@@ -146,31 +168,16 @@ static fanin_status write_onnx(writer *w) {
         return fanin_err_set(w->err, FANIN_ARG,
                              "%.200s: %.200s has no operators to put in an .onnx", w->path,
                              w->plan->graph->name);
-    char *all = fanin_malloc_aligned(w->total ? w->total : 1);
-    if (!all) return no_memory(w);
-    fanin_status status = FANIN_OK;
-    size_t at = 0;
-    for (int k = 0; k < w->count && status == FANIN_OK; k++) {
-        fanin_array *a = &w->arrays[k];
+    for (int k = 0; k < w->count; k++) {
+        const fanin_array *a = &w->arrays[k];
         const fanin_plan_row *r = &w->plan->rows[w->rows[k]];
         if (a->dtype != r->dtype)
-            status =
-                fanin_err_set(w->err, FANIN_ARG, "%.200s: an .onnx keeps its types, '%.120s' is %s",
-                              w->path, a->name, fanin_dtype_name(r->dtype));
-        else if (fanin_interrupted())
-            status = fanin_err_set(w->err, FANIN_INTERRUPTED, "%.200s: interrupted", w->path);
-        else
-            status = fanin_plan_fill(w->plan, w->rows[k], 0, a->size / fanin_dtype_size(a->dtype),
-                                     a->dtype, all + at, w->err);
-        a->data = all + at;
-        at += a->size;
-        if (w->o.progress.report)
-            w->o.progress.report(w->o.progress.ctx, "writing", (double)at, (double)w->total);
+            return fanin_err_set(w->err, FANIN_ARG,
+                                 "%.200s: an .onnx keeps its types, '%.120s' is %s", w->path,
+                                 a->name, fanin_dtype_name(r->dtype));
     }
-    if (status == FANIN_OK)
-        status = fanin_graph_save_onnx(w->plan->graph, w->arrays, w->count, w->path, w->err);
-    fanin_free_aligned(all);
-    return status;
+    const fanin__onnx_maker maker = {put_initializer, w};
+    return fanin__onnx_save_made(w->plan->graph, w->arrays, w->count, w->path, &maker, w->err);
 }
 
 static bool ends_with(const char *s, const char *tail) {

@@ -145,6 +145,10 @@ typedef struct fanin_train_options {
      * 2011); part of the training loss */
     double activity_l1;
     double max_norm; /* of the weights into a unit (Srivastava et al. 2014) */
+    /* Training samples changed by address (seed, epoch, sample): "pad=4,flip=1,mixup=0.2". Images move by up to
+     * `pad` pixels, 0 coming in, and are mirrored half of the time; mixup (Zhang et al. 2018) blends each
+     * with the next of the batch, which turns cross_entropy into soft_cross_entropy. NULL: as they are */
+    const char *augment;
 
     void (*on_point)(void *ctx, const fanin_train_point *point);
     void *on_point_ctx;

@@ -3,6 +3,7 @@
 void cli_recipe_apply(const cli_recipe *r, fanin_train_options *o) {
     o->loss = r->loss;
     o->schedule = r->schedule;
+    o->augment = r->augment;
     o->groups = r->groups.items;
     o->group_count = r->groups.count;
     o->clip_value = r->clip_value;

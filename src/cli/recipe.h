@@ -8,7 +8,7 @@
 #include "cli.h"
 
 typedef struct cli_recipe {
-    const char *loss, *schedule;
+    const char *loss, *schedule, *augment;
     cli_list groups;
     double clip_value, clip_norm, clip_agc, noise, l1, l2, decay, activity_l1, max_norm;
 } cli_recipe;
@@ -19,6 +19,7 @@ typedef struct cli_recipe {
     {"loss", 0, CLI_TEXT, &(r).loss, "NAME[:k=v]", "fanin list losses"}, \
     {"schedule", 0, CLI_TEXT, &(r).schedule, "NAME[:k=v]", \
      "as cosine:warmup=100; fanin list schedules"}, \
+    {"augment", 0, CLI_TEXT, &(r).augment, "k=v,...", "of images: pad=4,flip=1; mixup=0.2"}, \
     {"group", 0, CLI_LIST, &(r).groups, "PATTERN=lr:X,decay:Y", \
      "multipliers by glob or classes; repeatable"}, \
     {"l1", 0, CLI_NUMBER, &(r).l1, "X", "penalty X |w| on weights (not biases and norms)"}, \

@@ -71,10 +71,9 @@ static fanin_status load_labels(const fanin_dataset *d, fanin_split split, const
     return FANIN_OK;
 }
 
-fanin_status fanin__feed_load(const fanin_dataset *d, fanin_split split, const uint64_t *index,
-                              size_t n, fanin_program *p, fanin_err *err) {
+fanin_status fanin__feed_into(const fanin_dataset *d, fanin_split split, const uint64_t *index,
+                              size_t n, fanin_buffer x, fanin_buffer target, fanin_err *err) {
     const fanin_dataset_info *info = fanin_dataset_get_info(d);
-    fanin_buffer x = fanin_program_input(p, 0), target = fanin_program_target(p);
     float *numbers = x.data;
     if (x.dtype == FANIN_I64) numbers = fanin_calloc(x.count + 1, sizeof *numbers);
     if (!numbers) return fanin_err_set(err, FANIN_NOMEM, "data set %s: no memory", info->name);
@@ -88,4 +87,10 @@ fanin_status fanin__feed_load(const fanin_dataset *d, fanin_split split, const u
         fanin_free(numbers);
     }
     return status;
+}
+
+fanin_status fanin__feed_load(const fanin_dataset *d, fanin_split split, const uint64_t *index,
+                              size_t n, fanin_program *p, fanin_err *err) {
+    return fanin__feed_into(d, split, index, n, fanin_program_input(p, 0), fanin_program_target(p),
+                            err);
 }

@@ -10,10 +10,12 @@
  * 1 where there are at least as many targets as classes. SHAPE, ARG. */
 fanin_status fanin__feed_fits(const fanin_dataset *d, const fanin_program *p, size_t batch,
                               fanin_err *err);
-/* n samples, which fit, into the program. Integer inputs take the whole part. Errors of
+/* n samples, which fit, into the program, or into buffers like its own. Integer inputs take the whole part. Errors of
  * fanin_dataset_samples; NOMEM. */
 fanin_status fanin__feed_load(const fanin_dataset *d, fanin_split split, const uint64_t *index,
                               size_t n, fanin_program *p, fanin_err *err);
+fanin_status fanin__feed_into(const fanin_dataset *d, fanin_split split, const uint64_t *index,
+                              size_t n, fanin_buffer x, fanin_buffer target, fanin_err *err);
 /* Numbers of one sample's input. */
 size_t fanin__sample_size(const fanin_dataset_info *info);
 

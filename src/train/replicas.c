@@ -25,6 +25,12 @@ static fanin_status plan_programs(struct fanin_replica_trainer *t, const fanin_g
                                   fanin_err *err) {
     const fanin_train_options *o = &t->options.train;
     const fanin_trainer *one = t->singles[0];
+    if (one->info->classes && fanin_program_target(one->train).dtype == FANIN_F32)
+        return fanin_err_set(
+            err, FANIN_UNSUPPORTED,
+            "replicas: a loss of real targets (or mixup) on data set %s, which has "
+            "classes; train one network at a time",
+            one->info->name);
     fanin_program_options p = {
         .batch = one->options.batch,
         .loss = o->loss              ? o->loss

@@ -3,6 +3,7 @@
 #include "train/trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { EVAL_BATCH = 250 };
@@ -31,9 +32,18 @@ fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
                                fanin_program **program, fanin_err *err) {
     const fanin_dataset_info *info = t->info;
     o.loss = t->options.loss ? t->options.loss : info->classes ? "cross_entropy" : "mse";
+    char soft[128];
+    if (t->augment.mixup > 0 && !o.eval && !strncmp(o.loss, "cross_entropy", 13)) {
+        snprintf(soft, sizeof soft, "soft_%s", o.loss); /* targets are blended */
+        o.loss = soft;
+    }
     o.seed = t->options.seed;
     FANIN_TRY(fanin_program_create(t->graph, &o, program, err));
-    return fanin__feed_fits(t->data, *program, (size_t)o.batch, err);
+    FANIN_TRY(fanin__feed_fits(t->data, *program, (size_t)o.batch, err));
+    if (t->augment.mixup > 0 && !o.eval && fanin_program_target(*program).dtype != FANIN_F32)
+        return fanin_err_set(err, FANIN_ARG, "augment: mixup blends targets, loss %s wants classes",
+                             o.loss);
+    return FANIN_OK;
 }
 
 static fanin_status count_samples(fanin_trainer *t, fanin_err *err) {
@@ -72,6 +82,7 @@ fanin_status fanin__train_count(fanin_trainer *t, fanin_err *err) {
 static fanin_status plan_all(fanin_trainer *t, fanin_err *err) {
     const fanin_train_options *o = &t->options;
     FANIN_TRY(fanin__train_count(t, err));
+    FANIN_TRY(fanin__augment_parse(o->augment, o->seed, t->info, &t->augment, err));
     uint64_t eval_batch = t->eval_samples < EVAL_BATCH ? t->eval_samples : EVAL_BATCH;
     if (o->validation && o->validation < eval_batch) eval_batch = o->validation;
     const char *optimizer = o->optimizer ? o->optimizer : "sgd";
@@ -248,13 +259,15 @@ fanin_status fanin_trainer_run(fanin_trainer *t, fanin_train_result *r, fanin_er
     *r = (fanin_train_result){0};
     session s = {.begun = fanin__seconds(), .first = t->state.step};
     s.start = s.begun - t->state.seconds;
-    fanin_status status = FANIN_OK;
+    fanin_status status = fanin__batch_prefetch(t, err);
     while (status == FANIN_OK && !s.diverged) {
         t->state.seconds = fanin__seconds() - s.start;
         status = before_step(t, &s, err);
         if (status != FANIN_OK || t->state.step == t->steps || out_of_patience(t)) break;
         status = one_step(t, &s, err);
     }
+    fanin__prefetch_destroy(t->prefetch);
+    t->prefetch = NULL;
     if (s.diverged) {
         r->diverged = true;
         r->diverged_at = t->state.step;

@@ -12,6 +12,8 @@
 #include "data/feed.h"
 #include "fanin/random.h"
 #include "fanin/train.h"
+#include "train/augment.h"
+#include "train/prefetch.h"
 #include "train/recipe.h"
 
 /* What a run is at a step besides weights, the optimiser's arrays and the lists of points and monitors.
@@ -37,9 +39,11 @@ struct fanin_trainer {
     uint64_t train_count; /* of the training split without what is held out; 0: endless */
     fanin_program *train, *eval;
     fanin_optimizer *optimizer;
-    fanin__recipe recipe;    /* around a step */
-    fanin__monitor *monitor; /* NULL: none asked for */
-    uint64_t *index;         /* of a batch */
+    fanin__recipe recipe; /* around a step */
+    fanin__augment augment;
+    fanin__prefetch *prefetch; /* while _run lasts; NULL: batches are made between steps */
+    fanin__monitor *monitor;   /* NULL: none asked for */
+    uint64_t *index;           /* of a batch */
     fanin_stream order, held_out;
     fanin__train_state state;
     fanin_train_point *points;
@@ -60,6 +64,8 @@ fanin_status fanin__train_grow(void **array, size_t count, size_t *capacity, siz
 /* ---- batch.c ---- */
 /* Inputs and targets of a step into the program that trains. */
 fanin_status fanin__batch_load(fanin_trainer *t, uint64_t step, fanin_err *err);
+/* Batches are made beside the steps from here on, where that pays. */
+fanin_status fanin__batch_prefetch(fanin_trainer *t, fanin_err *err);
 /* Address of sample i of those held out, in the training split. */
 uint64_t fanin__held_out(const fanin_trainer *t, uint64_t i);
 

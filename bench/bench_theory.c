@@ -65,7 +65,7 @@ static void kernel(const fanin_activation *act) {
         s = s * 6364136223846793005u + 1442695040888963407u;
         x[i] = (float)(s >> 40) * 0x1p-24f;
     }
-    fanin_kernel_settings set = {2, 0, 10, true, 0};
+    fanin_kernel_settings set = {2, 0, 10, true, 0, 0};
     double t[3], one;
     for (int r = 0; r < 3; r++) {
         double start = fanin__seconds();

@@ -19,7 +19,7 @@ target_include_directories(fanin-dnnl INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(fanin-dnnl INTERFACE ${DNNL_LIBRARY})
 
 set(FANIN_NET_DEPENDENCIES fanin-dnnl OpenMP::OpenMP_C PkgConfig::PROTOBUF_C PkgConfig::YAML
-  PkgConfig::MINIZIP PkgConfig::SQLITE ZLIB::ZLIB LibLZMA::LibLZMA PNG::PNG)
+  PkgConfig::MINIZIP PkgConfig::SQLITE ZLIB::ZLIB LibLZMA::LibLZMA PNG::PNG ${CMAKE_DL_LIBS})
 set(FANIN_CLI_DEPENDENCIES PkgConfig::JANSSON)
 
 # onnx.proto, as installed, turned into C at build time.

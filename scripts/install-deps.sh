@@ -6,7 +6,7 @@
 #   scripts/install-deps.sh --dev    also formatter, clang and sanitizers, as CI uses them
 set -eu
 build="gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev
-  libjansson-dev libyaml-dev libminizip-dev zlib1g-dev liblzma-dev libpng-dev libdnnl-dev libsqlite3-dev
+  libjansson-dev libyaml-dev libminizip-dev zlib1g-dev liblzma-dev libpng-dev libdnnl-dev libopenblas0 libsqlite3-dev
   libcmocka-dev help2man"
 dev="clang-14 clang-format-14 libclang-rt-14-dev libomp-14-dev"
 want=$build

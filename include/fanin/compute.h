@@ -33,6 +33,16 @@ typedef struct fanin_compute_backend_info {
 
 FANIN_API fanin_compute_backend_info fanin_compute_backend(void);
 
+/* LAPACK's dsyevd as the `eigen` of fanin_kernel_flow (fanin/theory.h): eigenvalues of the symmetric a
+ * (n x n) ascending to w, eigenvectors to the rows of a; ctx is not looked at. OpenBLAS is loaded at
+ * the first call, runs on fanin_threads() threads of its own (one inside a parallel region), and
+ * wants 2 n^2 doubles. BACKEND: it is not installed; LIMIT: n above 32000; NUMERIC: a NaN or an
+ * infinity in a; NOCONV; NOMEM. Same bits for the same number of threads and processor. */
+FANIN_API fanin_status fanin_lapack_eigen(void *ctx, size_t n, double *a, double *w,
+                                          fanin_err *err);
+/* What it loaded, "OpenBLAS 0.3.21 ... "; "" if it is not installed. Static storage. */
+FANIN_API const char *fanin_lapack_info(void);
+
 /* Makes fanin_parallel_for run on OpenMP, so that a process has one pool of threads (oneDNN uses
  * OpenMP too). Call once at the start of a program, after OMP_WAIT_POLICY=passive is in the
  * environment: libgomp reads it when it is loaded, so a program sets it and executes itself again,

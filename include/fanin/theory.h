@@ -254,6 +254,7 @@ typedef struct fanin_kernel_settings {
     bool ntk;       /* the tangent kernel T^{depth+1}; false: K^{depth+1} */
     double width;   /* 0: NTK parameterisation. Above 0: standard parameterisation of hidden layers
                        this wide, where T gains width E f f + 1 a layer (the 1 if sigma_b2 > 0) */
+    size_t inputs;  /* d of fanin_kernel_entry, which sees no inputs; only with width > 0 and ntk */
 } fanin_kernel_settings;
 
 /* out[i*m + j] = kernel of x row i (n x d) and y row j (m x d), row-major; y NULL: y = x, and the
@@ -273,7 +274,8 @@ FANIN_API fanin_status fanin_kernel_matrix_f32(const fanin_activation *act,
                                                const fanin_kernel_settings *set, const float *x,
                                                size_t n, const float *y, size_t m, size_t d,
                                                float *out, fanin_err *err);
-/* One entry from the inputs' K^1 values: k11, k22 > 0, |k12| <= sqrt(k11 k22). */
+/* One entry from the inputs' K^1 values: k11, k22 > 0, |k12| <= sqrt(k11 k22). In the standard
+ * parameterisation T^1 is x.x' + 1, found from k12, sigma_w2 > 0 and set->inputs > 0. */
 FANIN_API fanin_status fanin_kernel_entry(const fanin_activation *act,
                                           const fanin_kernel_settings *set, double k11, double k22,
                                           double k12, double *out, fanin_err *err);
@@ -284,7 +286,8 @@ typedef fanin_status (*fanin_eigen_fn)(void *ctx, size_t n, double *a, double *w
 /* Gradient flow on half the squared error with the NTK t_train (n x n, destroyed), t_test (m x n):
  * out (m x c) = t_test t_train^-1 (I - e^{-eta t_train time}) y (n x c), functions zero at the
  * start. time = infinity is kernel regression. Eigenvalues below `ridge` times the largest are left
- * out (0: 1e-14). `eigen` does the decomposition; NULL: a Jacobi method, for n up to 2000. */
+ * out (0: 1e-14). `eigen` does the decomposition; NULL: a Jacobi method, for n up to 2000 (minutes
+ * there); libfanin-net has LAPACK's, fanin_lapack_eigen of fanin/compute.h. */
 FANIN_API fanin_status fanin_kernel_flow(double *t_train, size_t n, const double *t_test, size_t m,
                                          const double *y, size_t c, double eta, double time,
                                          double ridge, fanin_eigen_fn eigen, void *ctx, double *out,

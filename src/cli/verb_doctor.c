@@ -93,6 +93,7 @@ int verb_doctor(cli *c) {
         json_object_set_new(object, "library", json_string(backend.library));
         json_object_set_new(object, "library_isa", json_string(backend.isa));
         json_object_set_new(object, "runtime", json_string(backend.runtime));
+        json_object_set_new(object, "lapack", json_string(fanin_lapack_info()));
         json_object_set_new(object, "slots", slots_json());
         json_object_set_new(object, "environment", env);
         return cli_json(c, object);
@@ -101,6 +102,12 @@ int verb_doctor(cli *c) {
     printf("processor    %s (FANIN_CPU=ref|avx2|avx512 caps it)\n", level_name(fanin_cpu_level()));
     printf("threads      %u\n", fanin_threads());
     printf("library      %s, %s; %s\n", backend.library, backend.isa, backend.runtime);
+    const char *lapack = fanin_lapack_info();
+    printf("LAPACK       %s\n", lapack[0] ? lapack : "none (package libopenblas0)");
+    if (strstr(lapack, "Prescott") && fanin_cpu_level() >= FANIN_CPU_AVX2)
+        printf("             (does not know this processor; OPENBLAS_CORETYPE=%s is some twice as "
+               "fast)\n",
+               fanin_cpu_level() >= FANIN_CPU_AVX512 ? "SkylakeX" : "Haswell");
     print_slots();
     const char *name;
     json_t *value;

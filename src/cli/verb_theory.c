@@ -1,6 +1,4 @@
 #include <fanin/activation.h>
-#include <fanin/data.h>
-#include <fanin/format.h>
 #include <fanin/report.h>
 #include <fanin/theory.h>
 #include <math.h>
@@ -9,11 +7,13 @@
 
 #include "cli.h"
 #include "phase.h"
+#include "theory_kernel.h"
 
 typedef struct request {
-    double sigma_w2, sigma_b2, depth, dropout, residual;
+    double sigma_w2, sigma_b2, depth, dropout, residual, time;
+    uint64_t samples;
     bool critical, curve, dynamics;
-    const char *phase, *norm, *spectrum, *kernel, *data, *out;
+    const char *phase, *norm, *spectrum, *kernel, *data, *out, *predict;
     fanin_meanfield_settings set;
     fanin_activation *act;
     fanin_err err;
@@ -228,50 +228,41 @@ static fanin_status phase(request *r, const fanin_meanfield *m) {
 
 /* ---- kernel matrices ------------------------------------------------------------------- */
 
+static double field(const json_t *o, const char *key) {
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
 static fanin_status kernel(request *r) {
-    enum { MOST = 4096 };
-    fanin_dataset *d = NULL;
-    fanin_status status = fanin_dataset_open(r->data, 0, &d, &r->err);
+    theory_kernel k = {.act = r->act,
+                       .set = {.sigma_w2 = r->set.sigma_w2,
+                               .sigma_b2 = r->set.sigma_b2,
+                               .depth = isnan(r->depth) ? 3 : (unsigned)r->depth,
+                               .ntk = strcmp(r->kernel, "ntk") == 0},
+                       .data = r->data,
+                       .matrix = r->out,
+                       .predict = r->predict,
+                       .samples = (size_t)r->samples,
+                       .time = isnan(r->time) ? INFINITY : r->time};
+    json_t *o = NULL;
+    fanin_status status = theory_kernel_run(&k, &o, &r->err);
     if (status != FANIN_OK) return status;
-    const fanin_dataset_info *info = fanin_dataset_get_info(d);
-    size_t width = 1, n = info->train_count && info->train_count < MOST ? info->train_count : MOST;
-    for (int i = 0; i < info->rank; i++) width *= (size_t)info->dims[i];
-    float *x = fanin_malloc(n * width * sizeof *x), *k = fanin_malloc(n * n * sizeof *k);
-    int64_t *targets = fanin_malloc(n * (size_t)info->target_count * sizeof *targets);
-    uint64_t *index = fanin_malloc(n * sizeof *index);
-    if (x && k && targets && index) {
-        for (size_t i = 0; i < n; i++) index[i] = i;
-        status = fanin_dataset_samples(d, FANIN_TRAIN, index, n, x, targets, &r->err);
-    } else {
-        status = fanin_err_set(&r->err, FANIN_NOMEM, "kernel of %zu samples: no memory", n);
-    }
-    fanin_kernel_settings set = {.sigma_w2 = r->set.sigma_w2,
-                                 .sigma_b2 = r->set.sigma_b2,
-                                 .depth = isnan(r->depth) ? 3 : (unsigned)r->depth,
-                                 .ntk = strcmp(r->kernel, "ntk") == 0};
-    if (status == FANIN_OK)
-        status = fanin_kernel_matrix_f32(r->act, &set, x, n, NULL, 0, width, k, &r->err);
-    fanin_array a = {.name = "",
-                     .dtype = FANIN_F32,
-                     .rank = 2,
-                     .dims = {(int64_t)n, (int64_t)n},
-                     .data = k,
-                     .size = n * n * sizeof *k};
-    if (status == FANIN_OK) status = fanin_npy_save(r->out, &a, &r->err);
-    if (status == FANIN_OK && r->object) {
-        json_t *o = json_object();
-        json_object_set_new(o, "kind", cli_text(r->kernel));
-        json_object_set_new(o, "depth", json_integer(set.depth));
-        json_object_set_new(o, "samples", json_integer((json_int_t)n));
-        json_object_set_new(o, "path", cli_text(r->out));
+    if (r->object) {
         json_object_set_new(r->object, "kernel", o);
+        return FANIN_OK;
     }
-    fanin_free(x);
-    fanin_free(k);
-    fanin_free(targets);
-    fanin_free(index);
-    fanin_dataset_close(d);
-    return status;
+    printf("\n%s kernel of %g inputs, %u hidden layers: %s\n", r->kernel, field(o, "samples"),
+           k.set.depth, r->out);
+    if (r->predict) {
+        printf("%s on %g test inputs: %s\n", isinf(k.time) ? "kernel regression" : "gradient flow",
+               field(o, "test_samples"), r->predict);
+        line("train mse", field(o, "train_mse"), "mean square over outputs");
+        line("test mse", field(o, "test_mse"), "");
+        line("train accuracy", field(o, "train_accuracy"), "");
+        line("test accuracy", field(o, "test_accuracy"), "");
+    }
+    json_decref(o);
+    return FANIN_OK;
 }
 
 /* ---- the verb -------------------------------------------------------------------------- */
@@ -290,6 +281,12 @@ static int settle(cli *c, request *r) {
         return cli_usage(c, "--kernel %s: nngp or ntk", r->kernel);
     if (r->kernel && (!r->data || !r->out))
         return cli_usage(c, "--kernel needs --data D and -o K.npy");
+    if ((r->predict || !isnan(r->time)) && !r->kernel)
+        return cli_usage(c, "--predict and --time go with --kernel");
+    if (!isnan(r->time) && (!r->predict || !(r->time >= 0)))
+        return cli_usage(c, "--time %g: from 0 on, with --predict", r->time);
+    if (r->samples < 1 || r->samples > 32000)
+        return cli_usage(c, "--samples %llu: 1 to 32000", (unsigned long long)r->samples);
     if (!isnan(r->depth) && !(r->depth >= 1 && r->depth <= 10000 && r->depth == floor(r->depth)))
         return cli_usage(c, "--depth %g: a whole number from 1 to 10000", r->depth);
     if (r->norm && strcmp(r->norm, "batch") == 0) r->set.norm = FANIN_NORM_BATCH;
@@ -322,7 +319,7 @@ static fanin_status work(cli *c, request *r) {
 }
 
 int verb_theory(cli *c) {
-    request r = {.sigma_w2 = NAN, .sigma_b2 = NAN, .depth = NAN};
+    request r = {.sigma_w2 = NAN, .sigma_b2 = NAN, .depth = NAN, .time = NAN, .samples = 4096};
     const cli_option options[] = {
         {"sigma-w2", 0, CLI_NUMBER, &r.sigma_w2, "X", "weight variance times fan_in"},
         {"sigma-b2", 0, CLI_NUMBER, &r.sigma_b2, "Y", "bias variance"},
@@ -337,9 +334,13 @@ int verb_theory(cli *c) {
         {"norm", 0, CLI_TEXT, &r.norm, "none|batch|layer", "normalisation"},
         {"spectrum", 0, CLI_TEXT, &r.spectrum, "gaussian|orthogonal",
          "squared singular values of the Jacobian"},
-        {"kernel", 0, CLI_TEXT, &r.kernel, "nngp|ntk", "kernel matrix of at most 4096 samples"},
+        {"kernel", 0, CLI_TEXT, &r.kernel, "nngp|ntk", "kernel matrix of the training inputs"},
         {"data", 0, CLI_TEXT, &r.data, "D", "data set of --kernel"},
         {"output", 'o', CLI_TEXT, &r.out, "K.npy", "where --kernel goes"},
+        {"samples", 0, CLI_COUNT, &r.samples, "N", "of each split at most (default 4096)"},
+        {"predict", 0, CLI_TEXT, &r.predict, "F.npy",
+         "what the trained wide net says on the test inputs"},
+        {"time", 0, CLI_NUMBER, &r.time, "T", "of gradient flow at rate 1 (default: to the end)"},
         {"dynamics", 0, CLI_FLAG, &r.dynamics, NULL, "learning times of a deep linear net"},
         CLI_END};
     if (!cli_parse(c, options, 1, 1)) return c->exit_code;

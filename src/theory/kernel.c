@@ -313,10 +313,14 @@ fanin_status fanin_kernel_entry(const fanin_activation *act, const fanin_kernel_
     FANIN_TRY(check(&p, err));
     if (!(k11 > 0) || !(k22 > 0) || !(k12 * k12 <= k11 * k22 * (1 + 1e-12)))
         return fanin_err_set(err, FANIN_ARG, "variances %g, %g with covariance %g", k11, k22, k12);
-    if (set->width > 0 && set->ntk)
-        return fanin_err_set(err, FANIN_UNSUPPORTED,
-                             "one entry needs inputs for the standard parameterisation: use "
-                             "fanin_kernel_matrix");
+    if (set->width > 0 && set->ntk) {
+        if (!(set->sigma_w2 > 0) || set->inputs == 0)
+            return fanin_err_set(err, FANIN_ARG,
+                                 "standard parameterisation: x.x' follows from K^1 only with "
+                                 "sigma_w2 > 0 and the number of inputs (%zu)",
+                                 set->inputs);
+        s.t = (k12 - set->sigma_b2) * (double)set->inputs / set->sigma_w2 + (set->sigma_b2 > 0);
+    }
     for (unsigned l = 0; l < set->depth; l++) {
         double ff, gg = 0, v1, v2, c = unit(s.k / sqrt(k11 * k22));
         FANIN_TRY(fanin_gaussian_dual(act, 0, k11, k22, c, &ff, NULL, err));

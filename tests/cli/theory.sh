@@ -26,6 +26,17 @@ has "$($FANIN theory tanh --sigma-w2 1.5 --dynamics --json)" '"time":5.7509'
 $FANIN theory tanh --sigma-w2 1.5 --sigma-b2 0.05 --phase "$tmp/p.svg" -q >/dev/null
 grep -q '</svg>' "$tmp/p.svg" || fail "phase diagram"
 
+
+# Kernel regression: every training point is met, and two spirals are told apart.
+out=$($FANIN theory erf --sigma-w2 6 --sigma-b2 0.1 --kernel ntk --depth 3 --data spirals --samples 150 \
+    -o "$tmp/k.npy" --predict "$tmp/f.npy" --json)
+has "$out" '"samples":150'
+has "$out" '"train_accuracy":1.0'
+has "$($FANIN show "$tmp/k.npy")" '150x150'
+has "$($FANIN show "$tmp/f.npy")" '150x2'
+has "$($FANIN theory relu --kernel nngp --data xor --samples 4 -o "$tmp/k.npy" --predict "$tmp/f.npy" \
+    --time 0 --json)" '"time":0.0'
+
 code() {
     want=$1
     shift
@@ -41,5 +52,7 @@ code 2 $FANIN gain nosuch
 code 2 $FANIN gain 'x*('
 code 2 $FANIN theory tanh --norm wild
 code 2 $FANIN theory tanh --kernel ntk
+code 2 $FANIN theory tanh --predict f.npy
+code 2 $FANIN theory tanh --kernel ntk --data xor -o k.npy --samples 0
 code 5 $FANIN theory tanh --phase /nonexistent/p.svg
 echo fine

@@ -75,7 +75,7 @@ TEST(matrices_agree_with_entries) {
         fanin_activation *act = parse(cases[k].name);
         fanin_err err = {0};
         for (int ntk = 0; ntk < 2; ntk++) {
-            fanin_kernel_settings set = {1.6, 0.1, 2, ntk, 0};
+            fanin_kernel_settings set = {1.6, 0.1, 2, ntk, 0, 0};
             assert_ok_err(fanin_kernel_matrix(act, &set, x, N, y, M, D, out, &err), err);
             assert_ok_err(fanin_kernel_matrix(act, &set, x, N, NULL, 0, D, self, &err), err);
             for (size_t i = 0; i < N; i += 2)
@@ -115,7 +115,7 @@ TEST(kinks_are_exact_near_the_diagonal) {
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         fanin_activation *act = parse(cases[k].name);
         for (int ntk = 0; ntk < 2; ntk++) {
-            fanin_kernel_settings set = {1.6, 0.1, 2, ntk, 0};
+            fanin_kernel_settings set = {1.6, 0.1, 2, ntk, 0, 0};
             assert_ok(fanin_kernel_matrix(act, &set, x, N, NULL, 0, D, out, NULL));
             for (int i = 0; i < N; i++)
                 for (int j = i; j < N; j += 2) {
@@ -144,7 +144,7 @@ TEST(float_matrices_follow_double_ones) {
     static const char *const names[] = {"relu", "tanh"};
     for (int k = 0; k < 2; k++) {
         fanin_activation *act = parse(names[k]);
-        fanin_kernel_settings set = {2, 0.05, 3, true, 0};
+        fanin_kernel_settings set = {2, 0.05, 3, true, 0, 0};
         assert_ok(fanin_kernel_matrix(act, &set, x, BIG, NULL, 0, D, out, NULL));
         fanin_threads_set(1);
         assert_ok(fanin_kernel_matrix_f32(act, &set, xf, BIG, NULL, 0, D, outf, NULL));
@@ -162,10 +162,29 @@ TEST(standard_parameterisation_counts_weights) {
     double x[D] = {1, -1, 0.5, 2, 0, 0.25, -0.75}, out, norm = 0;
     for (int d = 0; d < D; d++) norm += x[d] * x[d];
     fanin_activation *act = parse("relu");
-    fanin_kernel_settings set = {2, 0.1, 1, true, 64};
+    fanin_kernel_settings set = {2, 0.1, 1, true, 64, D};
     assert_ok(fanin_kernel_matrix(act, &set, x, 1, NULL, 0, D, &out, NULL));
     double q = 2 * norm / D + 0.1;
     assert_near(out, 64 * q / 2 + 1 + 2 * (norm + 1) * 0.5, 1e-10, 0);
+    double pair[2 * D], both[4], entry;
+    for (int d = 0; d < D; d++) {
+        pair[d] = x[d];
+        pair[D + d] = x[(d + 2) % D] - 0.3 * x[d];
+    }
+    for (unsigned depth = 0; depth < 4; depth++) { /* an entry is an element of the matrix */
+        double k[3] = {0};
+        set.depth = depth;
+        assert_ok(fanin_kernel_matrix(act, &set, pair, 2, NULL, 0, D, both, NULL));
+        for (int d = 0; d < D; d++) {
+            k[0] += 2 * pair[d] * pair[d] / D;
+            k[1] += 2 * pair[d] * pair[D + d] / D;
+            k[2] += 2 * pair[D + d] * pair[D + d] / D;
+        }
+        assert_ok(fanin_kernel_entry(act, &set, k[0] + 0.1, k[2] + 0.1, k[1] + 0.1, &entry, NULL));
+        assert_near(entry, both[1], 0, 1e-12);
+    }
+    set.inputs = 0;
+    assert_int_equal(fanin_kernel_entry(act, &set, 1, 1, 0.5, &entry, NULL), FANIN_ARG);
     fanin_activation_destroy(act);
 }
 
@@ -175,7 +194,7 @@ TEST(flow_starts_at_zero_and_ends_at_regression) {
     uint64_t seed = 4;
     for (int i = 0; i < N; i++) y[i] = noise(&seed);
     fanin_activation *act = parse("erf");
-    fanin_kernel_settings set = {2, 0.1, 2, true, 0};
+    fanin_kernel_settings set = {2, 0.1, 2, true, 0, 0};
     static const double times[] = {0, 0.7, INFINITY};
     for (int k = 0; k < 3; k++) {
         assert_ok(fanin_kernel_matrix(act, &set, x, N, NULL, 0, D, train, NULL));
@@ -202,7 +221,7 @@ TEST(flow_starts_at_zero_and_ends_at_regression) {
 TEST(kernels_refuse_nonsense) {
     double x[D] = {1}, out;
     fanin_activation *sign = parse("sign"), *relu = parse("relu");
-    fanin_kernel_settings set = {2, 0, 1, true, 0};
+    fanin_kernel_settings set = {2, 0, 1, true, 0, 0};
     fanin_err err = {0};
     assert_int_equal(fanin_kernel_matrix(sign, &set, x, 1, NULL, 0, D, &out, &err), FANIN_DOMAIN);
     set.sigma_w2 = -1;

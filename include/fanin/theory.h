@@ -102,7 +102,7 @@ typedef struct fanin_meanfield_settings {
     double keep;               /* probability that a unit survives dropout; 0 counts as 1 */
     double residual;           /* branch weight a; 0: no skip connection */
     fanin_norm norm;
-    double q_start; /* the input's variance; 0 counts as 1 */
+    double q_start; /* the input's variance; 0 counts as 1, below 1e-12 as the limit at 0 */
 } fanin_meanfield_settings;
 
 typedef enum fanin_phase {

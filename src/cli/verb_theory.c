@@ -26,9 +26,10 @@ static const char *phase_name(fanin_phase phase) {
 
 /* ---- the fixed point ------------------------------------------------------------------- */
 
-/* The sigmas asked for: given, or on the critical line. */
+/* The sigmas asked for: given, or on the critical line; there the point's own variance is where layers
+ * start, or a fixed point that is left as soon as q is a little larger would not be seen. */
 static fanin_status place(request *r) {
-    double w2, b2, q;
+    double q = NAN;
     bool has_w2 = !isnan(r->sigma_w2), has_b2 = !isnan(r->sigma_b2);
     r->set.sigma_w2 = has_w2 ? r->sigma_w2 : 1;
     r->set.sigma_b2 = has_b2 ? r->sigma_b2 : 0;
@@ -36,21 +37,22 @@ static fanin_status place(request *r) {
     if (!critical) return FANIN_OK;
     fanin_status status;
     if (!isnan(r->depth) && !has_w2 && !has_b2) {
-        status = fanin_critical_at_q(r->act, 1 / r->depth, &w2, &b2, &r->err);
-        if (status == FANIN_OK) {
-            r->set.sigma_w2 = w2;
-            r->set.sigma_b2 = b2;
-        }
-        return status;
+        q = 1 / r->depth;
+        status = fanin_critical_at_q(r->act, q, &r->set.sigma_w2, &r->set.sigma_b2, &r->err);
+    } else if (has_w2 && !has_b2) {
+        status = fanin_critical_sigma_b2(r->act, r->sigma_w2, &r->set.sigma_b2, &q, &r->err);
+    } else {
+        status = fanin_critical_sigma_w2(r->act, r->set.sigma_b2, &r->set.sigma_w2, &q, &r->err);
     }
-    if (has_w2 && !has_b2) {
-        status = fanin_critical_sigma_b2(r->act, r->sigma_w2, &b2, &q, &r->err);
-        if (status == FANIN_OK) r->set.sigma_b2 = b2;
-        return status;
-    }
-    status = fanin_critical_sigma_w2(r->act, r->set.sigma_b2, &w2, &q, &r->err);
-    if (status == FANIN_OK) r->set.sigma_w2 = w2;
+    bool plain = r->set.norm == FANIN_NORM_NONE && r->residual == 0 && r->dropout == 0;
+    if (status == FANIN_OK && plain) r->set.q_start = fmax(q, 1e-13);
     return status;
+}
+
+/* On the critical line, is its q one that layers leave? */
+static bool unstable(const request *r, const fanin_meanfield *m) {
+    double d = 1e-6;
+    return r->set.q_start > 0 && m->phase == FANIN_PHASE_CRITICAL && m->chi_q > 1 + d;
 }
 
 static json_t *points(const fanin_fixed_point *p, int count) {
@@ -107,6 +109,9 @@ static void print(const request *r, const fanin_meanfield *m) {
     line("xi_c", m->xi_c, "layers for c to settle by a factor e");
     line("6 xi_c", 6 * m->xi_c, "depth that still trains (Schoenholz 2017)");
     line("xi_gradient", m->xi_gradient, "layers for gradients to fall (grow if negative) by e");
+    if (unstable(r, m))
+        printf("\nThis fixed point is unstable: layers leave it unless inputs have just this "
+               "variance.\n");
     for (int i = 0; i < m->q_count && m->q_count > 1; i++)
         printf("%-16s %-16.10g %s\n", i ? "" : "fixed points q", m->q_points[i].at,
                fabs(m->q_points[i].slope) < 1 ? "stable" : "unstable");

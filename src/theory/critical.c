@@ -107,7 +107,7 @@ static fanin_status solve(line *l, double *sigma_w2, double *sigma_b2, double *q
     if (fanin_activation_degree(l->act) == 1)
         return homogeneous(l->act, l, sigma_w2, sigma_b2, q, l->err);
     fanin__activation_jet(l->act, 0, d);
-    double w0 = 1 / (d[1] * d[1]);
+    double w0 = 1 / fanin__slope_at_origin(l->act);
     /* A formula may be homogeneous too: then q - V/E f'^2 vanishes at every q. */
     fanin_expectations m1, m2;
     FANIN_TRY(at(l->act, 1, &m1, l->err));

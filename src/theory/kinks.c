@@ -18,6 +18,12 @@ void fanin__kink_sides(const fanin_activation *act, double at, double left[4], d
     fanin__activation_jet(act, at + step, right);
 }
 
+double fanin__slope_at_origin(const fanin_activation *act) {
+    double left[4], right[4];
+    fanin__kink_sides(act, 0, left, right);
+    return 0.5 * (left[1] * left[1] + right[1] * right[1]);
+}
+
 /* f^(4) to f^(6) on one side of a kink (side = -1, 1) from f^(3) at six places; false where two steps
  * disagree: f is too sharp there. */
 static bool beyond(const fanin_activation *act, double at, double side, double step, double d[3]) {

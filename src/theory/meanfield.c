@@ -157,16 +157,16 @@ static fanin_status linear_variance(net *n, fanin_meanfield *out) {
     return FANIN_OK;
 }
 
-static fanin_status origin(net *n, fanin_meanfield *out, bool *zero) {
+static double at_origin(const net *n, double w2) {
+    double chi = w2 * fanin__slope_at_origin(n->act);
+    return n->residual2 > 0 ? 1 + n->residual2 * chi : chi;
+}
+
+static void origin(net *n, fanin_meanfield *out, bool *zero) {
     double d[4];
     fanin__activation_jet(n->act, 0, d);
-    double branch = n->w2 * d[0] * d[0] + n->b2;
-    *zero = branch == 0;
-    if (!*zero) return FANIN_OK;
-    fanin_expectations m;
-    FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1e-14, &m, n->err));
-    add_q(out, 0, variance_slope(n, &m));
-    return FANIN_OK;
+    *zero = n->w2 * d[0] * d[0] + n->b2 == 0;
+    if (*zero) add_q(out, 0, at_origin(n, n->w2));
 }
 
 /* All fixed points with ln q on the grid. Moments may cease to exist far out: the scan stops. */
@@ -201,6 +201,7 @@ static fanin_status scan(net *n, fanin_meanfield *out, bool zero) {
 
 /* Which of them the layers reach from q_start: the map is followed in the direction it moves. */
 static fanin_status reach(net *n, fanin_meanfield *out) {
+    if (n->q_start < 1e-12 && out->q_count && out->q_points[0].at == 0) return FANIN_OK;
     double up = excess(n, log(n->q_start));
     if (n->status != FANIN_OK) return n->status;
     out->q = up > 0 ? INFINITY : 0;
@@ -336,7 +337,7 @@ static fanin_status batch_norm(net *n, fanin_meanfield *out) {
 static fanin_status find_q(net *n, fanin_meanfield *out) {
     bool zero;
     if (fanin_activation_degree(n->act) == 1) return linear_variance(n, out);
-    FANIN_TRY(origin(n, out, &zero));
+    origin(n, out, &zero);
     FANIN_TRY(scan(n, out, zero));
     return reach(n, out);
 }
@@ -366,11 +367,24 @@ static bool at_infinity(net *n, fanin_meanfield *out) {
     return true;
 }
 
+/* q = 0: every correlation is kept, all shrink together. */
+static fanin_status at_zero(net *n, fanin_meanfield *out) {
+    fanin_expectations m;
+    out->chi1 = out->chi_q = at_origin(n, n->w2);
+    out->chi_c = at_origin(n, n->cross_w2);
+    out->c = 1;
+    out->c_points[out->c_count++] = (fanin_fixed_point){1, out->chi_c};
+    FANIN_TRY(fanin_gaussian_moments(n->act, 0, 1e-14, &m, n->err));
+    fanin__meanfield_finish(out, m.curve_second, n->w2);
+    return FANIN_OK;
+}
+
 /* Everything at the fixed point q; at its ends (0, infinity) the limit. */
 static fanin_status at_fixed_point(net *n, fanin_meanfield *out) {
-    double next, q = isinf(out->q) ? FAR : out->q == 0 ? 1e-14 : out->q;
+    double next, q = isinf(out->q) ? FAR : out->q;
     fanin_expectations m, full;
     if (at_infinity(n, out)) return FANIN_OK;
+    if (out->q == 0 && fanin_activation_degree(n->act) != 1) return at_zero(n, out);
     if (fanin_activation_degree(n->act) == 1 && (isinf(out->q) || out->q == 0)) q = 1;
     FANIN_TRY(variance(n, q, &next, &m));
     out->chi1 = gradient_factor(n, &m);
@@ -391,10 +405,6 @@ static fanin_status at_fixed_point(net *n, fanin_meanfield *out) {
         limit.residual2 = 0;
         FANIN_TRY(solve_c(&limit, q, grow, out));
         if (n->residual2 > 0) FANIN_TRY(correlation_slope(n, q, next, out->c, &out->chi_c));
-    } else if (out->q == 0) { /* nearly linear: every correlation is kept, all shrink together */
-        out->c = 1;
-        FANIN_TRY(correlation_slope(n, q, q, 1, &out->chi_c));
-        out->c_points[out->c_count++] = (fanin_fixed_point){1, out->chi_c};
     } else {
         FANIN_TRY(solve_c(n, q, next, out));
     }

@@ -64,6 +64,9 @@ double fanin__kinks_tail(const fanin__kinks *kinks, double q1, double q2, double
 /* f and its derivatives just left and right of a kink. */
 void fanin__kink_sides(const fanin_activation *act, double at, double left[4], double right[4]);
 
+/* The limit of E f'^2 as q goes to 0: the mean of the squared slopes of f on the two sides of 0. */
+double fanin__slope_at_origin(const fanin_activation *act);
+
 /* Closed-form E f(u1) f(u2) (order 0) and E f'(u1) f'(u2) (order 1) for covariance
  * (q1, k; k, q2). False where none is known. */
 bool fanin__dual_closed(const fanin_activation *act, int order, double q1, double q2, double k,

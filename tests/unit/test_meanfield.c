@@ -96,6 +96,52 @@ TEST(tanh_critical_line) {
     fanin_activation_destroy(act);
 }
 
+/* Roberts, Yaida, Hanin 2022, chapter 5: gelu and silu have one half-stable critical point each, where both
+ * chi_1 and the slope of the variance map are 1; gelu's at q = (3 + sqrt 17)/2. */
+TEST(half_stable_points) {
+    fanin_activation *gelu = parse("gelu"), *silu = parse("silu");
+    double w2, b2;
+    assert_ok(fanin_critical_at_q(gelu, (3 + sqrt(17)) / 2, &w2, &b2, NULL));
+    SHOWN(w2, 1.98305826, 8);
+    SHOWN(b2, 0.17292239, 8);
+    fanin_meanfield m = solve(
+        "gelu",
+        (fanin_meanfield_settings){.sigma_w2 = w2, .sigma_b2 = b2, .q_start = (3 + sqrt(17)) / 2});
+    assert_near(m.chi_q, 1, 1e-9, 0);
+    assert_near(m.chi1, 1, 1e-9, 0);
+    assert_ok(fanin_critical_at_q(silu, 14.32017362, &w2, &b2, NULL));
+    SHOWN(w2, 1.98800468, 8);
+    SHOWN(b2, 0.55514317, 8);
+    fanin_activation_destroy(gelu);
+    fanin_activation_destroy(silu);
+}
+
+/* Where f bends at 0 both of its slopes count: 1/w2 = (f'(0-)^2 + f'(0+)^2)/2. */
+TEST(critical_points_at_the_origin) {
+    static const struct {
+        const char *name;
+        double w2;
+    } rows[] = {{"tanh", 1},
+                {"elu", 1},
+                {"gelu", 4},
+                {"elu:0.5", 1.6},
+                {"selu", 2 / (1.0507009873554805 * 1.0507009873554805 +
+                              1.758099340847377 * 1.758099340847377)}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fanin_activation *act = parse(rows[i].name);
+        double w2, q;
+        assert_ok(fanin_critical_sigma_w2(act, 0, &w2, &q, NULL));
+        assert_near(w2, rows[i].w2, 1e-13, 0);
+        assert_near(q, 0, 0, 0);
+        fanin_meanfield m =
+            solve(rows[i].name, (fanin_meanfield_settings){.sigma_w2 = w2, .q_start = 1e-13});
+        assert_int_equal(m.phase, FANIN_PHASE_CRITICAL);
+        assert_near(m.q, 0, 0, 0);
+        assert_near(m.chi1, 1, 1e-13, 0);
+        fanin_activation_destroy(act);
+    }
+}
+
 TEST(critical_point_for_a_depth) {
     static const double rows[][4] = {
         {16, 1.11538062, 2.3688e-4, 1e-8},     {32, 1.05986773, 3.4284e-5, 1e-9},

@@ -149,6 +149,7 @@ typedef struct fanin_phase_picture {
     double w2_low, w2_high, b2_low, b2_high;
     size_t columns, rows;
     const double *chi1, *xi_c;
+    const double *across, *up; /* of fanin_phase_edges_solve; NULL: the edge is interpolated */
     bool has_point;
     double point_w2, point_b2;
     const char *point_label; /* plain text or tspans */

@@ -338,7 +338,7 @@ FANIN_API fanin_status fanin_meanfield_table_create(const fanin_activation *act,
                                                     double q_high, fanin_meanfield_table **out,
                                                     fanin_err *err);
 FANIN_API void fanin_meanfield_table_destroy(fanin_meanfield_table *table);
-/* `guess`: a nearby q*, 0 for none. Fixed points beyond the table count as 0 or infinite; the lists
+/* The fixed point reached from q = 1; `guess`: a nearby q*, 0 for none. Fixed points beyond the table count as 0 or infinite; the lists
  * of all fixed points and the curvature are left empty. */
 FANIN_API fanin_status fanin_meanfield_table_solve(const fanin_meanfield_table *table,
                                                    double sigma_w2, double sigma_b2, double guess,
@@ -354,6 +354,13 @@ typedef struct fanin_phase_grid {
 FANIN_API fanin_status fanin_phase_grid_solve(const fanin_activation *act,
                                               const fanin_phase_grid *g, double *chi1, double *xi_c,
                                               double *q, double *c, fanin_err *err);
+
+/* Where the edge of chaos passes between neighbours of that grid, told exactly even where chi_1 jumps:
+ * across[r*columns + c] is the share of the way from (r, c) to (r, c + 1), up[...] to (r + 1, c), NaN
+ * where both are on one side. chi1 is the grid's. */
+FANIN_API fanin_status fanin_phase_edges_solve(const fanin_activation *act,
+                                               const fanin_phase_grid *g, const double *chi1,
+                                               double *across, double *up, fanin_err *err);
 
 #ifdef __cplusplus
 }

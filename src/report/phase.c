@@ -155,6 +155,31 @@ static void contour(drawing *d, const char *class, double level) {
     fanin__text_puts(&d->t, "\"/>\n");
 }
 
+/* The edge of chaos through places known exactly, so that it is smooth where chi_1 jumps too. */
+static void exact_edge(drawing *d) {
+    const fanin_phase_picture *p = d->p;
+    fanin__text_puts(&d->t, "<path class=\"edge\" d=\"");
+    for (size_t r = 0; r + 1 < p->rows; r++)
+        for (size_t c = 0; c + 1 < p->columns; c++) {
+            size_t at = r * p->columns + c;
+            const double share[4] = {p->across[at], p->up[at + 1], p->across[at + p->columns],
+                                     p->up[at]};
+            corner q[4];
+            bool open = false;
+            cell(d, r, c, q);
+            for (int i = 0; i < 4; i++) {
+                /* sides 0, 1 run with the corners, 2, 3 against them */
+                const corner *a = &q[i < 2 ? i : (i + 1) % 4], *b = &q[i < 2 ? i + 1 : i];
+                if (isnan(share[i])) continue;
+                fanin__text_printf(&d->t, "%c%.2f %.2f", open ? 'L' : 'M',
+                                   a->x + share[i] * (b->x - a->x),
+                                   a->y + share[i] * (b->y - a->y));
+                open = !open;
+            }
+        }
+    fanin__text_puts(&d->t, "\"/>\n");
+}
+
 /* Where h passes `level` along a row of the grid; NaN if it does not. */
 static double crossing(const drawing *d, size_t row, double level) {
     for (size_t c = 0; c + 1 < d->p->columns; c++) {
@@ -347,7 +372,10 @@ static void draw(drawing *d) {
         contour(d, "line", -1 / levels[k]);
         contour(d, "line", 1 / levels[k]);
     }
-    contour(d, "edge", 0);
+    if (p->across && p->up)
+        exact_edge(d);
+    else
+        contour(d, "edge", 0);
     labels(d);
     region(d, -1, "ordered", "gradients vanish");
     region(d, 1, "chaotic", "gradients explode");

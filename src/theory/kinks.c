@@ -21,7 +21,8 @@ void fanin__kink_sides(const fanin_activation *act, double at, double left[4], d
 double fanin__slope_at_origin(const fanin_activation *act) {
     double left[4], right[4];
     fanin__kink_sides(act, 0, left, right);
-    return 0.5 * (left[1] * left[1] + right[1] * right[1]);
+    double slope = 0.5 * (left[1] * left[1] + right[1] * right[1]);
+    return slope < 1e-24 ? 0 : slope; /* x^2 a step away from 0 */
 }
 
 /* f^(4) to f^(6) on one side of a kink (side = -1, 1) from f^(3) at six places; false where two steps

@@ -343,7 +343,7 @@ static fanin_status find_q(net *n, fanin_meanfield *out) {
 }
 
 /* Slopes a, b of f far below and far above 0; false unless f grows like a straight line. */
-static bool far_slopes(const fanin_activation *act, double *a, double *b) {
+bool fanin__far_slopes(const fanin_activation *act, double *a, double *b) {
     double lo[4], hi[4], lo2[4], hi2[4];
     fanin__activation_jet(act, -1e9, lo);
     fanin__activation_jet(act, 1e9, hi);
@@ -358,7 +358,7 @@ static bool far_slopes(const fanin_activation *act, double *a, double *b) {
 /* Infinite q: only the two slopes count, correlations go to 1 (not exponentially: slope 1). */
 static bool at_infinity(net *n, fanin_meanfield *out) {
     double a, b;
-    if (!isinf(out->q) || n->cross_w2 < n->w2 || !far_slopes(n->act, &a, &b)) return false;
+    if (!isinf(out->q) || n->cross_w2 < n->w2 || !fanin__far_slopes(n->act, &a, &b)) return false;
     double chi = n->w2 * 0.5 * (a * a + b * b);
     out->chi1 = out->chi_q = n->residual2 > 0 ? 1 + n->residual2 * chi : chi;
     out->c = out->chi_c = 1;

@@ -17,6 +17,8 @@
 struct fanin_meanfield_table {
     double low; /* ln q of the first node */
     size_t count;
+    double far;  /* the limit of E f'^2 at large q; NaN: f does not grow like a straight line */
+    bool single; /* V/q falls: one fixed point whatever the sigmas */
     fanin__kinks kinks, slopes; /* of f, and the derivative of what they stand for */
     double (*row)[COLUMNS];
 };
@@ -86,11 +88,16 @@ fanin_status fanin_meanfield_table_create(const fanin_activation *act, double q_
     }
     if (t && t->row && status) {
         find_kinks(t, act);
+        double a, b;
+        t->far = fanin__far_slopes(act, &a, &b) ? 0.5 * (a * a + b * b) : NAN;
         making m = {act, t, status};
         fanin_parallel_for(t->count, 1, make_rows, &m);
         worst = FANIN_OK;
-        for (size_t i = t->count; i-- > 0;)
+        t->single = true;
+        for (size_t i = t->count; i-- > 0;) {
             if (status[i] != FANIN_OK) worst = status[i];
+            if (i > 0 && t->row[i][0] > t->row[i - 1][0] * (1 + 1e-13)) t->single = false;
+        }
     }
     fanin_free(status);
     if (worst == FANIN_OK) {
@@ -244,6 +251,16 @@ static void make_map(map *m, const spot *s, double chi1) {
     if (m->p[TERMS] > 1e-13) m->power = fmax(TERMS, (chi1 - own - more) / m->p[TERMS]);
 }
 
+/* No other fixed point lies between q = 1 and this one: layers come here from q = 1. */
+static bool first_met(const fanin_meanfield_table *t, double w2, double b2, double log_q) {
+    double slope, g = excess(t, w2, b2, 0, &slope), step = log_q > 0 ? 0.25 : -0.25;
+    if (t->single) return true;
+    if ((g > 0) != (log_q > 0) && fabs(log_q) > 1e-9) return false;
+    for (double x = step; fabs(x) < fabs(log_q) - 0.01; x += step)
+        if ((excess(t, w2, b2, x, &slope) > 0) != (g > 0)) return false;
+    return true;
+}
+
 static void solve_c(map *m, const spot *s, double chi1, fanin_meanfield *out) {
     double c = 0, slope = 0;
     out->c = 1;
@@ -274,15 +291,18 @@ fanin_status fanin_meanfield_table_solve(const fanin_meanfield_table *t, double 
     double log_q = guess > 0 && isfinite(guess) ? log(guess) : 0;
     double low = t->low, high = low + STEP * (double)(t->count - 1);
     bool inside = log_q > low && log_q < high && newton_q(t, sigma_w2, sigma_b2, &log_q);
+    if (inside) inside = first_met(t, sigma_w2, sigma_b2, log_q);
     if (!inside) log_q = scan_q(t, sigma_w2, sigma_b2);
     out->q = isinf(log_q) ? (log_q > 0 ? INFINITY : 0) : exp(log_q);
     double here = isinf(log_q) ? (log_q > 0 ? high : low) : log_q;
     spot s = spot_at(t, here);
     out->chi1 = sigma_w2 * column(&s, 1);
     out->chi_q = sigma_w2 * column(&s, 2);
-    if (isinf(log_q))
-        out->c = 1, out->chi_c = fmin(1, out->chi1);
-    else {
+    if (log_q == INFINITY && !isnan(t->far)) out->chi1 = out->chi_q = sigma_w2 * t->far;
+    if (isinf(log_q)) {
+        out->c = 1;
+        out->chi_c = fmin(1, out->chi1);
+    } else {
         map m = {.t = t, .q = out->q, .w2 = sigma_w2, .bias = sigma_b2 / out->q};
         solve_c(&m, &s, out->chi1, out);
     }
@@ -318,19 +338,87 @@ static void grid_rows(void *arg, size_t begin, size_t end) {
     }
 }
 
-fanin_status fanin_phase_grid_solve(const fanin_activation *act, const fanin_phase_grid *g,
-                                    double *chi1, double *xi_c, double *q, double *c,
-                                    fanin_err *err) {
-    fanin_meanfield_table *table;
+/* Fast waves cannot be integrated at large q; they are bounded, and what they need is less. */
+static fanin_status grid_table(const fanin_activation *act, fanin_meanfield_table **out,
+                               fanin_err *err) {
+    fanin_status status = FANIN_NOCONV;
+    for (double high = 1e5; high > 10 && status == FANIN_NOCONV; high /= 10)
+        status = fanin_meanfield_table_create(act, 1e-9, high, out, err);
+    return status;
+}
+
+static fanin_status check_grid(const fanin_phase_grid *g, fanin_err *err) {
     if (g->columns < 2 || g->rows < 2 || g->columns > 20000 || g->rows > 20000 ||
         !(g->w2_low >= 0 && g->w2_high > g->w2_low && g->w2_high < 1e6) ||
         !(g->b2_low >= 0 && g->b2_high > g->b2_low && g->b2_high < 1e6))
         return fanin_err_set(err, FANIN_ARG,
                              "phase grid %zu x %zu over sigma_w2 %g ... %g, sigma_b2 %g ... %g",
                              g->columns, g->rows, g->w2_low, g->w2_high, g->b2_low, g->b2_high);
-    FANIN_TRY(fanin_meanfield_table_create(act, 1e-9, 1e5, &table, err));
+    return FANIN_OK;
+}
+
+fanin_status fanin_phase_grid_solve(const fanin_activation *act, const fanin_phase_grid *g,
+                                    double *chi1, double *xi_c, double *q, double *c,
+                                    fanin_err *err) {
+    fanin_meanfield_table *table;
+    FANIN_TRY(check_grid(g, err));
+    FANIN_TRY(grid_table(act, &table, err));
     grid r = {table, g, chi1, xi_c, q, c};
     fanin_parallel_for(g->rows, 4, grid_rows, &r);
+    fanin_meanfield_table_destroy(table);
+    return FANIN_OK;
+}
+
+/* ---- the edge of chaos on a grid --------------------------------------------------------- */
+
+typedef struct edges {
+    const fanin_meanfield_table *table;
+    const fanin_phase_grid *g;
+    const double *chi1;
+    double *across, *up;
+} edges;
+
+/* The share of the way from one grid point to the next at which chi_1 passes 1, by halving: chi_1 may
+ * jump there. NaN if both lie on one side. */
+static double passage(const edges *e, size_t row, size_t column, size_t next_row,
+                      size_t next_column) {
+    const fanin_phase_grid *g = e->g;
+    bool chaos = e->chi1[row * g->columns + column] >= 1;
+    if (chaos == (e->chi1[next_row * g->columns + next_column] >= 1)) return NAN;
+    double low = 0, high = 1, dw = (g->w2_high - g->w2_low) / (double)(g->columns - 1),
+           db = (g->b2_high - g->b2_low) / (double)(g->rows - 1);
+    for (int i = 0; i < 12; i++) { /* to a 4000th of a cell */
+        double mid = 0.5 * (low + high);
+        fanin_meanfield m;
+        fanin_meanfield_table_solve(
+            e->table, g->w2_low + dw * ((double)column + (next_column != column ? mid : 0)),
+            g->b2_low + db * ((double)row + (next_row != row ? mid : 0)), 0, &m, NULL);
+        if ((m.chi1 >= 1) == chaos)
+            low = mid;
+        else
+            high = mid;
+    }
+    return 0.5 * (low + high);
+}
+
+static void edge_rows(void *arg, size_t begin, size_t end) {
+    edges *e = arg;
+    for (size_t r = begin; r < end; r++)
+        for (size_t c = 0; c < e->g->columns; c++) {
+            size_t at = r * e->g->columns + c;
+            e->across[at] = c + 1 < e->g->columns ? passage(e, r, c, r, c + 1) : NAN;
+            e->up[at] = r + 1 < e->g->rows ? passage(e, r, c, r + 1, c) : NAN;
+        }
+}
+
+fanin_status fanin_phase_edges_solve(const fanin_activation *act, const fanin_phase_grid *g,
+                                     const double *chi1, double *across, double *up,
+                                     fanin_err *err) {
+    fanin_meanfield_table *table;
+    FANIN_TRY(check_grid(g, err));
+    FANIN_TRY(grid_table(act, &table, err));
+    edges e = {table, g, chi1, across, up};
+    fanin_parallel_for(g->rows, 4, edge_rows, &e);
     fanin_meanfield_table_destroy(table);
     return FANIN_OK;
 }

@@ -80,6 +80,9 @@ fanin_status fanin__gauss_fail(fanin_err *err, fanin_status status, const fanin_
 typedef double (*fanin__scalar_fn)(void *ctx, double x);
 double fanin__root(fanin__scalar_fn g, void *ctx, double a, double b, double ga, double gb);
 
+/* Slopes a, b of f far below and far above 0; false unless f grows like a straight line. */
+bool fanin__far_slopes(const fanin_activation *act, double *a, double *b);
+
 /* Depth scales, curvature and phase from the chis already in *out. */
 void fanin__meanfield_finish(fanin_meanfield *out, double curve_second, double w2);
 

@@ -58,14 +58,47 @@ TEST(grid_rows_do_not_depend_on_threads) {
     fanin_activation_destroy(act);
 }
 
+/* The edge of tanh is its critical line; gelu's jumps from 0.9 to 1.2 at w2 E f^2(1) + b2 = 1, where inputs of
+ * variance 1 begin to grow, and grid points agree with the solver whatever their neighbours did. */
+TEST(edges_are_told_exactly) {
+    enum { C = 30, R = 12 };
+    static double chi1[C * R], xi[C * R], across[C * R], up[C * R];
+    static const char *const names[] = {"tanh", "gelu"};
+    for (int k = 0; k < 2; k++) {
+        fanin_activation *act = parse(names[k]);
+        fanin_phase_grid g = {0.5, 4, 0.0, 0.1, C, R};
+        int found = 0;
+        assert_ok(fanin_phase_grid_solve(act, &g, chi1, xi, NULL, NULL, NULL));
+        assert_ok(fanin_phase_edges_solve(act, &g, chi1, across, up, NULL));
+        for (size_t r = 1; r < R; r++)
+            for (size_t c = 0; c < C; c++) {
+                double b2 = 0.1 * (double)r / (R - 1), dw = 3.5 / (C - 1), edge;
+                fanin_meanfield_settings set = {.sigma_w2 = 0.5 + dw * (double)c, .sigma_b2 = b2};
+                fanin_meanfield m;
+                assert_ok(fanin_meanfield_solve(act, &set, &m, NULL));
+                assert_near(chi1[r * C + c], m.chi1, 1e-6, 0);
+                if (isnan(across[r * C + c])) continue;
+                if (k == 0)
+                    assert_ok(fanin_critical_sigma_w2(act, b2, &edge, NULL, NULL));
+                else
+                    edge = (1 - b2) / 0.425221482570299;
+                assert_near(0.5 + dw * ((double)c + across[r * C + c]), edge, 1e-4, 0);
+                found++;
+            }
+        assert_int_equal(found, R - 1);
+        fanin_activation_destroy(act);
+    }
+}
+
 TEST(the_picture_is_whole) {
     enum { C = 40, R = 30 };
-    static double chi1[C * R], xi[C * R];
+    static double chi1[C * R], xi[C * R], across[C * R], up[C * R];
     fanin_activation *act = parse("tanh");
     fanin_phase_grid g = {0.1, 4, 0, 0.5, C, R};
     assert_ok(fanin_phase_grid_solve(act, &g, chi1, xi, NULL, NULL, NULL));
-    fanin_phase_picture p = {"x<1 ? a & b", 0.1, 4,    0,   0.5,  C,     R,
-                             chi1,          xi,  true, 1.5, 0.05, "here"};
+    assert_ok(fanin_phase_edges_solve(act, &g, chi1, across, up, NULL));
+    fanin_phase_picture p = {"x<1 ? a & b", 0.1, 4,    0,   0.5,  C,     R, chi1, xi,
+                             across,        up,  true, 1.5, 0.05, "here"};
     char *svg, *again;
     assert_int_equal(fanin_phase_svg(&p, &svg), FANIN_OK);
     assert_int_equal(fanin_phase_svg(&p, &again), FANIN_OK);

@@ -59,7 +59,7 @@ static fanin_status table(void) {
 static fanin_status kernel(void) {
     static const double x[12] = {1, 2, 3, -1, 0, 1, 0.5, 0.25, -2, 1, 1, 1};
     double k[16];
-    fanin_kernel_settings set = {1.5, 0.1, 2, true, 0};
+    fanin_kernel_settings set = {1.5, 0.1, 2, true, 0, 0};
     return fanin_kernel_matrix(tanh_, &set, x, 4, NULL, 0, 3, k, NULL);
 }
 
@@ -82,7 +82,7 @@ static fanin_status density(void) {
 
 static fanin_status picture(void) {
     static const double chi1[4] = {0.5, 1.5, 0.6, 1.4}, xi[4] = {2, 3, 4, 5};
-    fanin_phase_picture p = {"x", 0, 1, 0, 1, 2, 2, chi1, xi, false, 0, 0, NULL};
+    fanin_phase_picture p = {"x", 0, 1, 0, 1, 2, 2, chi1, xi, NULL, NULL, false, 0, 0, NULL};
     char *svg;
     fanin_status status = fanin_phase_svg(&p, &svg);
     if (status == FANIN_OK)

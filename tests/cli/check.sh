@@ -29,7 +29,7 @@ verdict symmetric "${m}x5-10" --scheme zeros
 verdict symmetric "${m}x5-10" --scheme constant:value=0.1
 verdict healthy "${m}x5-10" --scheme he --rule 'fc6.weight=zeros'
 verdict healthy "${m}x10-10,act=tanh" # auto
-if [ "$FANIN_SANITIZED" = 0 ]; then
+if [ "${FANIN_SANITIZED:-0}" = 0 ]; then
   verdict exploding resnet:110,norm=none --scheme he --batch 2
   verdict healthy resnet:110,norm=batch --scheme he --batch 4
 fi

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "fanin/train.h"
+#include "faults.h"
 #include "testing.h"
 
 typedef struct setting {
@@ -226,4 +227,37 @@ TEST(what_replicas_cannot_do_is_said) {
     assert_int_equal(fanin_replica_trainer_create(g, d, &o, &t, &err), FANIN_NOTFOUND);
     fanin_graph_destroy(g);
     fanin_dataset_close(d);
+}
+
+typedef struct subject {
+    fanin_graph *graph;
+    fanin_dataset *data;
+} subject;
+
+static fanin_status create_and_train(void *arg) {
+    const subject *s = arg;
+    fanin_init_options init = {.scheme = "he"};
+    fanin_replicas_options o = {.replicas = 20,
+                                .init = &init,
+                                .shared_order = true,
+                                .train = {.optimizer = "adam", .steps = 3, .batch = 4}};
+    fanin_replica_trainer *t;
+    fanin_replicas_result r = {0};
+    fanin_err err = {0};
+    fanin_status status = fanin_replica_trainer_create(s->graph, s->data, &o, &t, &err);
+    if (status == FANIN_OK) status = fanin_replica_trainer_run(t, &r, &err);
+    fanin_replicas_result_fini(&r);
+    fanin_replica_trainer_destroy(t);
+    return status;
+}
+
+TEST(any_allocation_may_fail) {
+    subject s;
+    fanin_err err = {0};
+    assert_ok_err(fanin_graph_builtin("mlp:2-2-1", &s.graph, &err), err);
+    assert_ok_err(fanin_dataset_open("xor", 0, &s.data, &err), err);
+    assert_ok(create_and_train(&s)); /* what lasts is made now */
+    fault_sweep("training replicas", create_and_train, &s);
+    fanin_dataset_close(s.data);
+    fanin_graph_destroy(s.graph);
 }

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "engine/replicas.h"
 #include "fanin/engine.h"
+#include "faults.h"
 #include "testing.h"
 
 static fanin_graph *builtin(const char *text) {
@@ -228,5 +229,23 @@ TEST(what_has_no_rule_is_named) {
     assert_null(p);
     o.replicas = -1;
     assert_int_equal(fanin_program_create(g, &o, &p, &err), FANIN_ARG);
+    fanin_graph_destroy(g);
+}
+
+static fanin_status create_and_run(void *graph) {
+    fanin_program_options o = {
+        .batch = 3, .loss = "cross_entropy", .gradients = true, .replicas = 40};
+    fanin_program *p;
+    fanin_err err = {0};
+    fanin_status status = fanin_program_create(graph, &o, &p, &err);
+    if (status == FANIN_OK) status = fanin_program_run(p, &err);
+    fanin_program_destroy(p);
+    return status;
+}
+
+TEST(any_allocation_may_fail) {
+    fanin_graph *g = builtin("mlp:3-4-2,act=tanh,norm=batch,dropout=0.1");
+    assert_ok(create_and_run(g)); /* what lasts is made now */
+    fault_sweep("replicas", create_and_run, g);
     fanin_graph_destroy(g);
 }

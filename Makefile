@@ -3,6 +3,7 @@
 #   make demo     ... and do the main job: explain, initialise, check, train, report/index.html
 #   make test     ... and run all tests
 #   make bench    ... and print the benchmarks
+#   make evidence ... and train on MNIST and Shapeset what the claims speak of (half an hour; FANIN_DATA)
 #   make install PREFIX=/usr/local
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -25,6 +26,9 @@ bench: all
 	@cmake --build $(BUILD) --target benches
 	@sh scripts/bench.sh $(BUILD)
 
+evidence: all
+	@sh scripts/evidence.sh $(BUILD)/fanin
+
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -34,4 +38,4 @@ format:
 clean:
 	@rm -rf $(BUILD) report
 
-.PHONY: all demo test bench install format clean
+.PHONY: all demo test bench evidence install format clean

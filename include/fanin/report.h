@@ -92,6 +92,11 @@ FANIN_API fanin_status fanin_page_save(fanin_page *page, const char *path, fanin
 FANIN_API fanin_status fanin_signal_page(const char *model, const char *scheme,
                                          const fanin_signal *signal, const char *phase_svg,
                                          const char *path, fanin_err *err);
+/* A training run: curves, and where there are monitors every layer over time, as in figures 2 to 4 of Glorot &
+ * Bengio (2010): activations, saturation, gradients, sizes of updates, distributions at the end. */
+FANIN_API fanin_status fanin_train_page(const char *title, const char *scheme,
+                                        const fanin_train_result *result, const char *path,
+                                        fanin_err *err);
 /* A comparison: ranking, intervals, training curves, signal by layer, weights of each scheme. `link` (NULL: none) is
  * the file name of a further page. */
 FANIN_API fanin_status fanin_comparison_page(const fanin_comparison *comparison, const char *link,

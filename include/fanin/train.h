@@ -116,7 +116,7 @@ typedef struct fanin_train_options {
         patience; /* stop after so many points without a lower loss (of the samples held out, or else
                           of the test split); 0: never */
     uint64_t monitor_every;   /* steps between looks at every layer; 0: none */
-    uint64_t monitor_samples; /* 0: 64 */
+    uint64_t monitor_samples; /* 0: the batch, 16 at least */
     /* Folder of last.safetensors and best.safetensors (by the loss that patience looks at); NULL: none.
      * Each is written aside, flushed and renamed. */
     const char *checkpoint;
@@ -176,6 +176,7 @@ typedef struct fanin_train_result {
     const char **layer_names;
     uint64_t *monitor_steps;
     fanin_train_layer *monitors;
+    fanin_layer_signal *last_look; /* layer_count: distributions at the last monitor; NULL: none */
 } fanin_train_result;
 
 typedef struct fanin_trainer fanin_trainer;

@@ -15,7 +15,7 @@ typedef struct request {
     cli_init init;
     cli_recipe recipe;
     const char *weights, *data, *optimizer, *out;
-    const char *log, *tensorboard, *checkpoint, *resume;
+    const char *log, *tensorboard, *checkpoint, *resume, *html;
     uint64_t steps, batch, eval_every, eval_samples, validation, patience;
     uint64_t checkpoint_every, monitor, monitor_samples;
     double epochs;
@@ -246,6 +246,13 @@ static int finish(job *j) {
         fanin_status saved = save_weights(fanin_trainer_program(j->trainer), j->r->out, &err);
         if (saved != FANIN_OK) return cli_fail(c, saved, &err);
     }
+    if (j->r->html) {
+        char title[192];
+        snprintf(title, sizeof title, "%.100s on %.60s", c->args[0], j->r->data);
+        fanin_status saved =
+            fanin_train_page(title, j->scheme ? j->scheme : "given weights", r, j->r->html, &err);
+        if (saved != FANIN_OK) return cli_fail(c, saved, &err);
+    }
     if (r->stopped)
         cli_note(c, "stopped at step %llu: no better since step %llu", (unsigned long long)r->steps,
                  (unsigned long long)r->best_step);
@@ -292,10 +299,12 @@ int verb_train(cli *c) {
          "stop after N evaluations without a lower loss"},
         {"monitor", 0, CLI_COUNT, &r.monitor, "N",
          "look at every layer each N steps: stored, shown, in the page"},
-        {"monitor-samples", 0, CLI_COUNT, &r.monitor_samples, "N", "on so many (default 64)"},
+        {"monitor-samples", 0, CLI_COUNT, &r.monitor_samples, "N",
+         "on so many (default: the batch, at least 16)"},
         {"watch", 0, CLI_FLAG, &r.watch, NULL, "show the layers while they learn"},
         {"log", 0, CLI_TEXT, &r.log, "RUNS.db", "keep the run in this store; fanin runs"},
         {"tensorboard", 0, CLI_TEXT, &r.tensorboard, "DIR", "also TensorBoard events"},
+        {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also a page: curves, and layers over time"},
         {"checkpoint", 0, CLI_TEXT, &r.checkpoint, "DIR", "keep last and best there"},
         {"checkpoint-every", 0, CLI_COUNT, &r.checkpoint_every, "N",
          "steps between checkpoints (default: at each evaluation)"},
@@ -312,7 +321,7 @@ int verb_train(cli *c) {
         code = cli_usage(c, "--steps or --epochs is missing");
     } else {
         cli_inputs in = {0};
-        if (r.watch && !r.monitor) r.monitor = 100;
+        if ((r.watch || r.html) && !r.monitor) r.monitor = 100;
         code = cli_open_inputs(c, c->args[0], r.weights, r.data, NULL, r.init.seed, &in);
         if (!code) code = train(c, &r, &in);
         cli_close_inputs(&in);

@@ -109,10 +109,9 @@ static size_t count_saturated(const fanin_activation *act, const float *x, const
     return count;
 }
 
-/* Shares of saturated activations and of dead units. A unit is a channel (axis 1) of a convolution's
- * output, the last axis otherwise. Rows are the positions of one channel, or the units of one sample. */
-static fanin_status slopes(const fanin__layer *layer, fanin_buffer x, double *saturated,
-                           double *dead) {
+/* Rows are the positions of one channel, or the units of one sample. */
+fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, double *saturated,
+                                   double *dead) {
     *saturated = *dead = NAN;
     if (!layer->act || !x.data || x.count == 0 || x.rank < 2) return FANIN_OK;
     double largest;
@@ -187,7 +186,7 @@ static fanin_status measure_activation(const fanin__layer *layer, const fanin_pr
         h = x;
         h.data = spelled;
     }
-    fanin_status status = slopes(layer, x, &saturated, &dead);
+    fanin_status status = fanin__measure_slopes(layer, x, &saturated, &dead);
     out->saturated += saturated;
     out->dead += dead;
     moments m = measure(h);

@@ -10,6 +10,10 @@
 fanin_status fanin__measure_layer(const fanin_graph *graph, const fanin__layer *layer,
                                   const fanin_program *program, size_t batch, double lr,
                                   bool first_seed, fanin_layer_signal *out);
+/* Shares of saturated activations and of dead units of the layer's activation, whose input is x; NaN where it
+ * has none of the kind. A unit is a channel (axis 1) of a convolution's output, the last axis otherwise. */
+fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, double *saturated,
+                                   double *dead);
 /* Sums over seeds become means. */
 void fanin__finish_layer(fanin_layer_signal *layer, int seeds);
 /* Mean loss over uniform classes, or N(0,1) targets, given the outputs; and the variance of the batch's

@@ -2,13 +2,12 @@
  * batch of test samples. Weights are copied there before a step, which is also what the step's update is
  * measured against. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "probe/figures.h"
 #include "train/trainer.h"
 
-enum { SAMPLES = 64 };
+enum { SAMPLES = 16 }; /* or the batch: a look costs three to four steps of batch 10 */
 
 struct fanin__monitor {
     fanin_program *program;
@@ -18,6 +17,7 @@ struct fanin__monitor {
     int *weights; /* of the layers, in the program; -1: none */
     size_t batch;
     fanin_train_layer *now;
+    fanin_layer_signal *last; /* with distributions, of the last look */
     uint64_t now_step;
     uint64_t *steps;
     fanin_train_layer *records;
@@ -31,6 +31,7 @@ void fanin__monitor_destroy(fanin__monitor *m) {
     fanin_free(m->names);
     fanin_free(m->weights);
     fanin_free(m->now);
+    fanin_free(m->last);
     fanin_free(m->steps);
     fanin_free(m->records);
     fanin_free(m);
@@ -63,7 +64,8 @@ static fanin_status make_layers(fanin_trainer *t, fanin__monitor *m, fanin_err *
 fanin_status fanin__monitor_create(fanin_trainer *t, fanin_err *err) {
     fanin__monitor *m = t->monitor = fanin_calloc(1, sizeof *m);
     if (!m) return fanin_err_set(err, FANIN_NOMEM, "training: no memory");
-    uint64_t samples = t->options.monitor_samples ? t->options.monitor_samples : SAMPLES;
+    uint64_t samples = t->options.monitor_samples;
+    if (!samples) samples = t->options.batch > SAMPLES ? (uint64_t)t->options.batch : SAMPLES;
     if (t->info->test_count && samples > t->info->test_count) samples = t->info->test_count;
     m->batch = (size_t)samples;
     FANIN_TRY(fanin__train_plan(
@@ -76,55 +78,78 @@ fanin_status fanin__monitor_create(fanin_trainer *t, fanin_err *err) {
 
 /* ---- one look ------------------------------------------------------------------------------------ */
 
-enum { BINS = 1024 };
+enum { BINS = 1024, LANES = 8 };
 
-/* Share of exact zeros, and the 98th percentile of |h| to a bin (a 1024th of the largest). */
-static void zeros_and_p98(fanin_buffer h, double *zeros, double *p98) {
-    *zeros = *p98 = NAN;
-    if (!h.data || h.count == 0 || h.dtype != FANIN_F32) return;
+/* Mean, deviation, share of exact zeros and largest size; lanes let the loop run as vectors, their order of
+ * addition is fixed. */
+static float measure_h(fanin_buffer h, fanin_train_layer *now) {
     const float *v = h.data;
-    float largest = 0;
-    size_t none = 0, bins[BINS] = {0}, seen = 0;
+    double sum[LANES] = {0}, squares[LANES] = {0}, n = (double)h.count, first = 0, second = 0;
+    float largest[LANES] = {0};
+    size_t none[LANES] = {0}, zeros = 0;
     for (size_t i = 0; i < h.count; i++) {
-        none += v[i] == 0;
-        largest = fmaxf(largest, fabsf(v[i]));
+        size_t k = i % LANES;
+        double x = (double)v[i];
+        float size = fabsf(v[i]);
+        sum[k] += x;
+        squares[k] += x * x;
+        none[k] += v[i] == 0;
+        largest[k] = size > largest[k] ? size : largest[k];
     }
-    *zeros = (double)none / (double)h.count;
-    if (!isfinite(largest)) return;
-    *p98 = (double)largest;
-    if (!(largest > 0)) return;
+    for (size_t k = 0; k < LANES; k++) {
+        first += sum[k] / n;
+        second += squares[k] / n;
+        zeros += none[k];
+        largest[0] = fmaxf(largest[0], largest[k]);
+    }
+    now->h_mean = first;
+    now->h_std = sqrt(fmax(second - first * first, 0));
+    now->zeros = (double)zeros / n;
+    return largest[0];
+}
+
+/* The 98th percentile of |h| to a bin, a 1024th of the largest. */
+static double percentile(fanin_buffer h, float largest) {
+    const float *v = h.data;
+    size_t bins[BINS] = {0}, seen = 0;
+    if (!isfinite(largest) || !(largest > 0)) return (double)largest;
+    const float scale = BINS / largest;
     for (size_t i = 0; i < h.count; i++) {
-        size_t bin = (size_t)(fabsf(v[i]) / largest * BINS);
-        bins[bin < BINS ? bin : BINS - 1]++;
+        float at = fabsf(v[i]) * scale;
+        bins[at < BINS ? (size_t)at : BINS - 1]++;
     }
     for (size_t b = 0; b < BINS; b++) {
         seen += bins[b];
-        if ((double)seen < 0.98 * (double)h.count) continue;
-        *p98 = (double)largest * (double)(b + 1) / BINS;
-        return;
+        if ((double)seen >= 0.98 * (double)h.count) return (double)largest * (double)(b + 1) / BINS;
     }
+    return (double)largest;
 }
 
+/* One layer. What the probe computes besides (likeness, symmetry, histograms) is left out: a look has to cost
+ * no more than a few steps. An activation spelled out in several nodes has no h; s is taken for it. */
 static fanin_status look(fanin_trainer *t, int i, fanin_err *err) {
     fanin__monitor *m = t->monitor;
     const fanin__layer *layer = &m->layers[i];
-    fanin_layer_signal s = {0};
-    fanin_status status = fanin__measure_layer(t->graph, layer, m->program, m->batch, 0, false, &s);
-    if (status != FANIN_OK)
-        return fanin_err_set(err, status, "layer %s: cannot be measured", m->names[i]);
-    fanin__finish_layer(&s, 1);
     fanin_train_layer *now = &m->now[i];
-    *now = (fanin_train_layer){.h_mean = s.h_mean,
-                               .h_std = s.h_std,
-                               .saturated = s.saturated,
-                               .dead = s.dead,
-                               .s_rms = sqrt(s.second_moment),
-                               .gradient = s.grad_std,
-                               .weight = s.weight_std,
-                               .weight_gradient = s.weight_grad_std,
-                               .update_ratio = NAN};
-    int h = layer->act_output >= 0 ? layer->act_output : layer->output;
-    zeros_and_p98(fanin_program_value(m->program, h), &now->zeros, &now->h_p98);
+    fanin_buffer s = fanin_program_value(m->program, layer->output), x = {0};
+    fanin_buffer h =
+        layer->act_output >= 0 ? fanin_program_value(m->program, layer->act_output) : s;
+    *now = (fanin_train_layer){
+        .h_mean = NAN, .h_std = NAN, .h_p98 = NAN, .zeros = NAN, .update_ratio = NAN};
+    if (layer->act_input >= 0) x = fanin_program_value(m->program, layer->act_input);
+    if (x.dtype != FANIN_F32) x.data = NULL;
+    if (fanin__measure_slopes(layer, x, &now->saturated, &now->dead) != FANIN_OK)
+        return fanin_err_set(err, FANIN_NOMEM, "layer %s: no memory to look at it", m->names[i]);
+    if (h.data && h.count && h.dtype == FANIN_F32) now->h_p98 = percentile(h, measure_h(h, now));
+    now->s_rms = fanin__root_mean_square(s);
+    /* the loss is a mean over the batch: a sample's own gradient is so many times larger */
+    now->gradient = (double)m->batch * fanin__root_mean_square(
+                                           fanin_program_value_gradient(m->program, layer->output));
+    now->weight = now->weight_gradient = NAN;
+    if (m->weights[i] < 0) return FANIN_OK;
+    now->weight = fanin__root_mean_square(fanin_program_weight(m->program, m->weights[i]));
+    now->weight_gradient =
+        fanin__root_mean_square(fanin_program_gradient(m->program, m->weights[i]));
     return FANIN_OK;
 }
 
@@ -141,13 +166,24 @@ fanin_status fanin__monitor_begin(fanin_trainer *t, fanin_err *err) {
 /* |after - before| / |before|. */
 static double update_ratio(fanin_buffer before, fanin_buffer after) {
     const float *a = before.data, *b = after.data;
-    double change = 0, size = 0;
-    for (size_t i = 0; i < before.count; i++) {
+    double change[LANES] = {0}, size[LANES] = {0}, all_change = 0, all_size = 0;
+    size_t whole = before.count - before.count % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            double d = (double)b[i + k] - (double)a[i + k];
+            change[k] += d * d;
+            size[k] += (double)a[i + k] * (double)a[i + k];
+        }
+    for (size_t i = whole; i < before.count; i++) {
         double d = (double)b[i] - (double)a[i];
-        change += d * d;
-        size += (double)a[i] * (double)a[i];
+        change[0] += d * d;
+        size[0] += (double)a[i] * (double)a[i];
     }
-    return size > 0 ? sqrt(change / size) : NAN;
+    for (size_t k = 0; k < LANES; k++) {
+        all_change += change[k];
+        all_size += size[k];
+    }
+    return all_size > 0 ? sqrt(all_change / all_size) : NAN;
 }
 
 static fanin_status keep(fanin__monitor *m, fanin_err *err) {
@@ -179,7 +215,30 @@ fanin_status fanin__monitor_end(fanin_trainer *t, bool update, fanin_err *err) {
     return FANIN_OK;
 }
 
+/* At the end of a run a look may cost more: the probe's figures with their distributions. */
+fanin_status fanin__monitor_last(fanin_trainer *t, fanin_err *err) {
+    fanin__monitor *m = t->monitor;
+    fanin_free(m->last);
+    m->last = fanin_calloc((size_t)m->layer_count + 1, sizeof *m->last);
+    if (!m->last) return fanin_err_set(err, FANIN_NOMEM, "training: no memory");
+    for (int i = 0; i < m->layer_count; i++) {
+        fanin_layer_signal *l = &m->last[i];
+        l->name = m->names[i];
+        l->op = t->graph->nodes[m->layers[i].node].op;
+        fanin_status status =
+            fanin__measure_layer(t->graph, &m->layers[i], m->program, m->batch, 0, true, l);
+        if (status != FANIN_OK)
+            return fanin_err_set(err, status, "layer %s: cannot be measured", m->names[i]);
+        fanin__finish_layer(l, 1);
+    }
+    return FANIN_OK;
+}
+
 /* ---- records ------------------------------------------------------------------------------------- */
+
+bool fanin__monitor_has(const fanin__monitor *m, uint64_t step) {
+    return m->count && m->steps[m->count - 1] == step;
+}
 
 size_t fanin__monitor_count(const fanin__monitor *m, int *layers, const uint64_t **steps,
                             const fanin_train_layer **records) {
@@ -212,6 +271,11 @@ fanin_status fanin__monitor_result(const fanin__monitor *m, fanin_train_result *
     if (m->count) {
         memcpy(r->monitor_steps, m->steps, m->count * sizeof *r->monitor_steps);
         memcpy(r->monitors, m->records, m->count * n * sizeof *r->monitors);
+    }
+    if (m->last) {
+        r->last_look = fanin_calloc(n + 1, sizeof *r->last_look);
+        if (!r->last_look) return fanin_err_set(err, FANIN_NOMEM, "training: no memory");
+        memcpy(r->last_look, m->last, n * sizeof *r->last_look);
     }
     r->monitor_count = m->count;
     r->layer_count = m->layer_count;

@@ -199,10 +199,12 @@ static fanin_status before_step(fanin_trainer *t, const session *s, fanin_err *e
     if (!last && fanin_interrupted())
         return fanin_err_set(err, FANIN_INTERRUPTED, "stopped at step %llu of %llu",
                              (unsigned long long)step, (unsigned long long)t->steps);
-    bool look = o->monitor_every && (step % o->monitor_every == 0 || last);
+    bool look = o->monitor_every && (step % o->monitor_every == 0 || ends) &&
+                !fanin__monitor_has(t->monitor, step);
     if (look) FANIN_TRY(fanin__monitor_begin(t, err));
-    if (look && ends) FANIN_TRY(fanin__monitor_end(t, false, err));
-    return FANIN_OK;
+    if (!look || !ends) return FANIN_OK;
+    FANIN_TRY(fanin__monitor_last(t, err));
+    return fanin__monitor_end(t, false, err);
 }
 
 static void tell_step(const fanin_trainer *t, const session *s, double loss) {
@@ -284,5 +286,6 @@ void fanin_train_result_fini(fanin_train_result *r) {
     fanin_free(r->layer_names);
     fanin_free(r->monitor_steps);
     fanin_free(r->monitors);
+    fanin_free(r->last_look);
     *r = (fanin_train_result){0};
 }

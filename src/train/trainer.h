@@ -79,6 +79,10 @@ void fanin__monitor_destroy(fanin__monitor *m);
  * where no step follows), keeps the record and tells who asked. */
 fanin_status fanin__monitor_begin(fanin_trainer *t, fanin_err *err);
 fanin_status fanin__monitor_end(fanin_trainer *t, bool update, fanin_err *err);
+/* Whether its last record is of this step: a finished run that is resumed looks no second time. */
+bool fanin__monitor_has(const fanin__monitor *m, uint64_t step);
+/* After _begin at the end of a run: distributions too. */
+fanin_status fanin__monitor_last(fanin_trainer *t, fanin_err *err);
 /* The records so far; steps and layers are the monitor's own. */
 size_t fanin__monitor_count(const fanin__monitor *m, int *layers, const uint64_t **steps,
                             const fanin_train_layer **records);

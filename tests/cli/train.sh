@@ -101,6 +101,9 @@ exits 3 no_experiment "$FANIN" train none.yaml
 
 # The run store.
 check tensorboard "$FANIN" train mlp:2-8x1-2 --data spirals --scheme he --steps 20 --monitor 5 --tensorboard tb --watch
+check page "$FANIN" train mlp:2-8x2-2,act=tanh --data spirals --scheme he --steps 40 --monitor 5 --html train.html --quiet
+check page_whole sh -c 'grep -q "Saturation" train.html && ! grep -qE "(src|href)=.?https?:" train.html'
+exits 5 page_no_folder "$FANIN" train mlp:2-8x1-2 --data spirals --scheme he --steps 4 --html none/train.html --quiet
 check tensorboard_file sh -c 'ls tb/events.out.tfevents.*'
 check list "$FANIN" runs list runs.db --json
 gives list_fields "' '.join(d['runs'][0])" "run kind status model data scheme seed steps test_loss test_error seconds"

@@ -390,6 +390,13 @@ TEST(monitors_see_what_is_there) {
     assert_near(r.monitors[1].weight, sqrt(2.0 / 400), 0, 0.02);
     assert_true(r.monitors[1].update_ratio > 0 && r.monitors[1].update_ratio < 1);
     assert_true(isnan(r.monitors[2 * 3].update_ratio)); /* no step follows */
+    assert_non_null(r.last_look);
+    double shares = 0;
+    for (int b = 0; b < FANIN_HISTOGRAM_BINS; b++) shares += r.last_look[1].h_bins[b];
+    assert_near(shares, 1, 1e-9, 0);
+    assert_near(r.last_look[1].h_std, r.monitors[2 * 3 + 1].h_std, 0, 1e-9);
+    assert_near(r.last_look[1].grad_std, r.monitors[2 * 3 + 1].gradient, 0, 1e-9);
+    assert_near(r.last_look[1].weight_std, r.monitors[2 * 3 + 1].weight, 0, 1e-9);
     fanin_train_result_fini(&r);
     fanin_trainer_destroy(t);
     unmake(&s);

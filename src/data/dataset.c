@@ -19,8 +19,10 @@ static const row rows[] = {
      fanin__data_mnist},
     {{"fashion-mnist", "fashion-mnist",
       "60 000 + 10 000 articles of clothing, 28x28 grey (Xiao et al. 2017)",
-      "train-images-idx3-ubyte\ntrain-labels-idx1-ubyte\nt10k-images-idx3-ubyte\nt10k-labels-idx1-"
-      "ubyte"},
+      "train-images-idx3-ubyte c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888\n"
+      "train-labels-idx1-ubyte bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9\n"
+      "t10k-images-idx3-ubyte 5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b\n"
+      "t10k-labels-idx1-ubyte 0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"},
      fanin__data_fashion},
     {{"cifar10", "cifar10",
       "50 000 + 10 000 photographs, 3x32x32 (Krizhevsky 2009), binary version",

@@ -56,7 +56,7 @@ static fanin_status count_samples(fanin_trainer *t, fanin_err *err) {
     t->train_count = n ? n - o->validation : 0;
     if (n && t->train_count < (uint64_t)o->batch)
         return fanin_err_set(
-            err, FANIN_ARG, "data set %s: %llu samples to train on, fewer than a batch of %lld",
+            err, FANIN_SHAPE, "data set %s: %llu samples to train on, fewer than a batch of %lld",
             t->info->name, (unsigned long long)t->train_count, (long long)o->batch);
     uint64_t all = t->info->test_count ? t->info->test_count : 1000;
     t->eval_samples =

@@ -191,7 +191,7 @@ TEST(batches_of_a_small_set) {
     fanin_dataset_close(d);
     assert_true(have > 4 && have <= N);
     const fanin_train_options ten = {.steps = 1, .batch = 10};
-    assert_int_equal(refuse("mlp:2-4x1-2", text, &ten, "fewer than a batch of 10"), FANIN_ARG);
+    assert_int_equal(refuse("mlp:2-4x1-2", text, &ten, "fewer than a batch of 10"), FANIN_SHAPE);
     const fanin_train_options four = {.epochs = 3, .batch = 4};
     fanin_train_result r = train("mlp:2-4x1-2", text, &four, "he");
     assert_int_equal(r.steps, 3 * (have / 4));

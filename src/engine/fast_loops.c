@@ -63,6 +63,20 @@ static int unary_op(int function) {
     }
 }
 
+/* Powers that need no logarithm; false: another exponent. y may be x. */
+static bool power(double exponent, size_t n, const float *x, float *y) {
+    const fanin__kernels *k = fanin__kernels_best();
+    if (exponent == 3)
+        for (size_t i = 0; i < n; i++) y[i] = x[i] * x[i] * x[i];
+    else if (exponent == 2)
+        k->unary[FANIN__UNARY_SQUARE](n, x, y);
+    else if (exponent == -1)
+        k->unary[FANIN__UNARY_RECIPROCAL](n, x, y);
+    else
+        return false;
+    return true;
+}
+
 /* f over n packed elements; y may be x. */
 static void apply(const fanin__op_attr *attr, size_t n, const float *x, float *y) {
     int act = activation_of(attr->kind), unary = unary_op(attr->kind);
@@ -74,6 +88,8 @@ static void apply(const fanin__op_attr *attr, size_t n, const float *x, float *y
         for (size_t i = 0; i < n; i++) y[i] = -x[i] * x[i];
         k->unary[FANIN__UNARY_EXP](n, y, y);
         for (size_t i = 0; i < n; i++) y[i] *= 1.1283791671f; /* 2/sqrt(pi) */
+    } else if (attr->kind == FANIN__FN_POWER && power(attr->p[0], n, x, y)) {
+        return;
     } else if (act)
         fanin__act_eval_f32(act, no_parameters, 0, x, y, n);
     else if (unary >= 0)

@@ -130,7 +130,7 @@ static fanin_status run_apply(fanin__step *s, void *scratch, fanin_err *err) {
     float *factor = scratch, *shift = factor + k.C;
     for (size_t c = 0; c < k.C; c++) factor[c] = stats[k.C + c] * scale[c];
     if (by_columns(&s->out)) {
-        fanin__column_affine(k.N * k.S, k.C, s->in[0].data, stats, factor, bias, false,
+        fanin__column_affine(k.N * k.S, k.C, s->in[0].data, stats, factor, bias, s->rectify,
                              s->out.data);
         return FANIN_OK;
     }

@@ -34,6 +34,7 @@ struct fanin__step {
     const fanin__node *node;
     fanin__kernel kernel;
     int node_id, out_slot, in_count;
+    bool rectify;  /* a batch norm that does the relu behind it as well */
     bool descends; /* a gradient's product that goes into its weight: W += -rate * product */
     bool turned;   /* node, operands and result have their channel axis at the end: layout.c */
     int *in_slots;

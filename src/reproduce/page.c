@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fanin/report.h"
+#include "report/pages.h"
 #include "reproduce/reproduce.h"
 
 /* Cells of a table as one block of texts. */
@@ -43,20 +43,19 @@ static void grid_close(grid *g, fanin_page *p, const char *title) {
 }
 
 static bool put_claims(fanin_page *p, const fanin_reproduction *r) {
-    static const char *const heads[] = {"claim",     "verdict", "published", "ours",
-                                        "tolerance", "unit",    "measured",  "condition"};
+    static const char *const heads[] = {"",     "claim",     "verdict", "published",
+                                        "ours", "tolerance", "unit"};
     grid g;
     bool open = grid_open(&g, FANIN_COUNT(heads), (size_t)r->claim_count, heads);
     for (int i = 0; open && i < r->claim_count; i++) {
         const fanin_claim *c = &r->claims[i];
+        put_number(&g, i + 1, 1);
         put(&g, c->text);
         put(&g, fanin_claim_verdict_name(c->verdict));
         put_number(&g, c->published, 1);
         put_number(&g, c->ours, 1);
         put_number(&g, c->tolerance, 1);
         put(&g, c->unit);
-        put(&g, c->measured);
-        put(&g, c->condition);
     }
     grid_close(&g, p, "Claims");
     return open;
@@ -90,37 +89,53 @@ static bool put_cells(fanin_page *p, const fanin_reproduction *r) {
     return open;
 }
 
-/* Success of the schemes with one network, optimiser and nothing else; false if there are none. */
-enum { BARS = 8 };
-static void success_chart(fanin_page *p, const fanin_reproduction *r, const char *title,
-                          const char *model) {
-    double x[BARS], y[BARS], low[BARS], high[BARS];
-    const char *names[BARS];
-    size_t n = 0;
-    for (int i = 0; i < r->cell_count && n < BARS; i++) {
+/* Success of the grid's cells of one activation: schemes, with and without batch norm and bias. */
+enum { ROWS = 32 };
+static void success_figure(fanin_page *p, const fanin_reproduction *r, const char *title,
+                           const char *model) {
+    double middle[ROWS], low[ROWS], high[ROWS];
+    char text[ROWS][96];
+    const char *names[ROWS];
+    size_t n = 0, length = strlen(model);
+    for (int i = 0; i < r->cell_count && n < ROWS; i++) {
         const fanin_seed_cell *c = &r->cells[i];
-        if (strcmp(c->model, model) != 0 || strcmp(c->optimizer, "adam:lr=0.1") != 0 ||
-            c->extras[0] || c->epochs != 500)
+        const char *rest = c->model + length;
+        bool normed = !strcmp(rest, ",norm=batch"), biased = !strcmp(c->extras, "bias 0.01");
+        if (strncmp(c->model, model, length) != 0 || (rest[0] && !normed) ||
+            strcmp(c->optimizer, "adam:lr=0.1") != 0 || (c->extras[0] && !biased) ||
+            c->epochs != 500 || !strncmp(c->scheme, "constant", 8))
             continue;
-        x[n] = (double)n;
-        y[n] = c->success;
-        low[n] = c->low;
-        high[n] = c->high;
-        names[n++] = c->scheme;
+        middle[n] = 100 * c->success;
+        low[n] = 100 * c->low;
+        high[n] = 100 * c->high;
+        snprintf(text[n], sizeof text[n], "%s%s%s",
+                 strcmp(c->scheme, "normal:std=0.01") != 0 ? c->scheme : "std 0.01",
+                 normed ? " + BN" : "", biased ? " + bias" : "");
+        names[n] = text[n];
+        n++;
     }
-    const fanin_series s = {
-        .name = "success", .n = n, .x = x, .y = y, .low = low, .high = high, .dots = true};
-    const fanin_chart chart = {.title = title,
-                               .caption = "Share of seeds that solve XOR, with its 95 % interval.",
-                               .x_label = "scheme",
-                               .y_label = "share",
-                               .y_low = 0,
-                               .y_high = 1,
-                               .x_names = names,
-                               .x_name_count = n,
-                               .series = &s,
-                               .series_count = 1};
-    if (n > 1) fanin_page_chart(p, &chart);
+    const fanin__intervals figure = {.title = title,
+                                     .caption =
+                                         "Share of seeds that solve XOR, with its 95 % interval.",
+                                     .x_label = "% of seeds",
+                                     .rows = n,
+                                     .names = names,
+                                     .low = low,
+                                     .middle = middle,
+                                     .high = high};
+    if (n > 1) fanin__page_intervals(p, &figure);
+}
+
+/* What was measured is a sentence each: read below the table, not in it. */
+static void put_sentences(fanin_page *p, const fanin_reproduction *r) {
+    for (int i = 0; i < r->claim_count; i++) {
+        const fanin_claim *c = &r->claims[i];
+        char text[1400];
+        snprintf(text, sizeof text, "%d. %s (%s) — %s%s%s. Measured: %s.", i + 1, c->text, c->where,
+                 fanin_claim_verdict_name(c->verdict), c->condition[0] ? ": " : "", c->condition,
+                 c->measured);
+        fanin_page_paragraph(p, text);
+    }
 }
 
 fanin_status fanin_reproduction_page(const fanin_reproduction *const *list, int count,
@@ -134,11 +149,10 @@ fanin_status fanin_reproduction_page(const fanin_reproduction *const *list, int 
         fanin_page_heading(p, r->title);
         fanin_page_paragraph(p, r->source);
         room = put_claims(p, r);
+        put_sentences(p, r);
         if (!r->cell_count || !room) continue;
-        success_chart(p, r, "ReLU", "mlp:2-2-1,act=relu");
-        success_chart(p, r, "ReLU, batch norm", "mlp:2-2-1,act=relu,norm=batch");
-        success_chart(p, r, "Sigmoid", "mlp:2-2-1,act=sigmoid");
-        success_chart(p, r, "Sigmoid, batch norm", "mlp:2-2-1,act=sigmoid,norm=batch");
+        success_figure(p, r, "ReLU", "mlp:2-2-1,act=relu");
+        success_figure(p, r, "Sigmoid", "mlp:2-2-1,act=sigmoid");
         room = put_cells(p, r);
     }
     status = room ? fanin_page_save(p, path, err)

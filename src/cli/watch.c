@@ -2,6 +2,7 @@
  * one line a layer, so that a log stays readable. */
 #include <math.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "train_log.h"
@@ -56,6 +57,14 @@ static void draw_layer(const char *name, const fanin_train_layer *l) {
     if (!isnan(l->update_ratio)) printf("  %8.1e", l->update_ratio);
 }
 
+/* The view must not be higher than the terminal, or it cannot be drawn over. */
+static int visible_rows(int layers) {
+    struct winsize size;
+    int height = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
+    int room = height > 8 ? height - 5 : 3;
+    return layers < room ? layers : room;
+}
+
 void watch_draw(train_log *log, const fanin_train_monitor *m) {
     if (log->c->json || log->c->quiet) return;
     if (!isatty(STDOUT_FILENO)) {
@@ -74,10 +83,12 @@ void watch_draw(train_log *log, const fanin_train_monitor *m) {
     printf("step %llu\033[K\n", (unsigned long long)m->step);
     draw_losses(log);
     printf("%s%s%s\033[K\n", cli_style(log->c, "\033[1m"), heading, cli_style(log->c, "\033[0m"));
-    for (int i = 0; i < m->layer_count; i++) {
-        draw_layer(m->names[i], &m->layers[i]);
+    int rows = visible_rows(m->layer_count);
+    for (int i = 0; i < rows; i++) { /* of a deep network evenly spaced layers */
+        int k = rows < m->layer_count ? i * (m->layer_count - 1) / (rows - 1) : i;
+        draw_layer(m->names[k], &m->layers[k]);
         fputs("\033[K\n", stdout);
     }
-    log->drawn = 3 + (size_t)m->layer_count;
+    log->drawn = 3 + (size_t)rows;
     fflush(stdout);
 }

@@ -107,12 +107,13 @@ static size_t shown_layer(const fanin_train_result *r, size_t i) {
 }
 
 static bool fill_line(const fanin_train_result *r, size_t layer, layer_figure *figure, double *y) {
-    bool any = false;
+    bool any = false, some = false;
     for (size_t k = 0; k < r->monitor_count; k++) {
         y[k] = figure(&r->monitors[k * (size_t)r->layer_count + layer]);
         any = any || isfinite(y[k]);
+        some = some || (isfinite(y[k]) && y[k] != 0);
     }
-    return any;
+    return any && (some || figure != figure_zeros); /* nothing to see where nothing is ever 0 */
 }
 
 static void layer_chart(fanin_page *p, const fanin_train_result *r, const look *l) {

@@ -265,9 +265,9 @@ fanin_status fanin__rank_all(const fanin__grid *g, fanin_comparison *c, fanin_er
 /* ---- what is shown --------------------------------------------------------------------------------- */
 
 const char *fanin_compare_label(const fanin_compare_rank *r, char *buf, size_t size) {
-    char lr[32], depth[24] = "";
+    char lr[32] = "", depth[24] = "";
     if (r->depth) snprintf(depth, sizeof depth, " %d deep", r->depth);
-    snprintf(lr, sizeof lr, isnan(r->lr) ? "" : " lr %.4g", r->lr);
+    if (!isnan(r->lr)) snprintf(lr, sizeof lr, " lr %.4g", r->lr);
     snprintf(buf, size, "%s%s%s%s%s%s%s", r->scheme, r->activation ? " " : "",
              r->activation ? r->activation : "", depth, r->optimizer ? " " : "",
              r->optimizer ? r->optimizer : "", lr);

@@ -149,6 +149,18 @@ static fanin_status test_closed(const fanin_array *array, const fanin__recipe *p
     return FANIN_OK;
 }
 
+static fanin_status sign_repeats(const fanin_array *array, uint64_t count, fanin__form *form) {
+    fanin__measure *m = fanin_calloc(1, sizeof *m);
+    fanin_status status = m ? fanin__measure_signs(array, count, m) : FANIN_NOMEM;
+    if (status == FANIN_OK && m->repeats >= 4)
+        fanin__form_broken(form, FANIN_FAULT_REPEATED_BLOCK,
+                           "signs near %llu come again near %llu (%llu windows of 128 agree)",
+                           (unsigned long long)m->repeat_from, (unsigned long long)m->repeat_to,
+                           (unsigned long long)m->repeats);
+    fanin_free(m);
+    return status;
+}
+
 static fanin_status test_signs(const fanin_array *array, const fanin__measure *m,
                                const fanin__recipe *plan, fanin__form *form) {
     compare c = {.array = array, .plan = plan, .signs = true};
@@ -156,7 +168,7 @@ static fanin_status test_signs(const fanin_array *array, const fanin__measure *m
     FANIN_TRY(compare_all(&c));
     if (atomic_load(&c.wrong) == 0) {
         form->p = fanin__two_sided(fmax(0, fabs(m->mean) / s * n - 1) / sqrt(n));
-        return FANIN_OK;
+        return sign_repeats(array, plan->count, form);
     }
     if (near(m->std * m->std + m->mean * m->mean, m->max * m->max, array->dtype, 1) &&
         near(-m->min, m->max, array->dtype, 1))

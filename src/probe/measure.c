@@ -289,6 +289,55 @@ static void find_repeats(pass *p) {
     }
 }
 
+/* ---- signs --------------------------------------------------------------------------------- */
+
+/* 64 signs from `at` on, as bits. */
+static uint64_t signs_at(const pass *p, uint64_t at) {
+    uint64_t signs = 0;
+    for (uint64_t i = 0; i < 64; i++) {
+        unsigned char top = p->data[(at + i) * p->element + p->element - 1];
+        signs = signs << 1 | (uint64_t)(top >> 7);
+    }
+    return signs;
+}
+
+/* The same as marks of values, with 128 signs for a window, where a hash of the first 64 hits. */
+static void mark_signs(void *arg, size_t begin, size_t end) {
+    pass *p = arg;
+    uint64_t signs = 0;
+    for (uint64_t i = begin; i < end && i + 128 <= p->count; i++) {
+        unsigned char top = p->data[(i + 63) * p->element + p->element - 1];
+        signs = i == begin ? signs_at(p, i) : signs << 1 | (uint64_t)(top >> 7);
+        uint64_t hash = mix(signs);
+        if ((uint32_t)hash > p->threshold) continue;
+        size_t slot = atomic_fetch_add(&p->mark_count, 1);
+        if (slot < MARKS_MAX) p->marks[slot] = (mark){mix(hash ^ signs_at(p, i + 64)), i};
+    }
+}
+
+static uint32_t threshold_of(uint64_t count) {
+    double share = count > MARKS_WANTED ? (double)MARKS_WANTED / (double)count : 1;
+    return (uint32_t)(share * 4294967295.0);
+}
+
+fanin_status fanin__measure_signs(const fanin_array *array, uint64_t count, fanin__measure *m) {
+    pass p = {.array = array,
+              .data = array->data,
+              .element = fanin_dtype_size(array->dtype),
+              .count = count,
+              .threshold = threshold_of(count),
+              .m = m};
+    p.marks = fanin_malloc(MARKS_MAX * sizeof *p.marks);
+    if (!p.marks) return FANIN_NOMEM;
+    fanin_parallel_for((size_t)count, CHUNK, mark_signs, &p);
+    m->repeats = 0;
+    find_repeats(&p);
+    fanin_free(p.marks);
+    return FANIN_OK;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
 static fanin_status second_pass(pass *p) {
     fanin__measure *m = p->m;
     m->width = 12 * m->std / FANIN__BINS;
@@ -300,8 +349,7 @@ static fanin_status second_pass(pass *p) {
     p->marks = fanin_malloc(MARKS_MAX * sizeof *p->marks);
     fanin_status status = p->bins && p->marks && (p->patterns || !narrow) ? FANIN_OK : FANIN_NOMEM;
     if (status == FANIN_OK) {
-        double share = p->count > MARKS_WANTED ? (double)MARKS_WANTED / (double)p->count : 1;
-        p->threshold = (uint32_t)(share * 4294967295.0);
+        p->threshold = threshold_of(p->count);
         p->stride = 1 + p->count / BINNED_WANTED;
         fanin_parallel_for((size_t)p->count, CHUNK, count_chunks, p);
         for (int b = 0; b < FANIN__BINS; b++) m->binned += m->bins[b] = atomic_load(&p->bins[b]);

@@ -20,5 +20,7 @@ typedef struct fanin__measure {
 
 /* NOMEM. */
 fanin_status fanin__measure_make(const fanin_array *array, uint64_t count, fanin__measure *m);
+/* Repeated runs of signs, for tensors of + and - one value, whose elements say nothing else: into m's repeats. NOMEM. */
+fanin_status fanin__measure_signs(const fanin_array *array, uint64_t count, fanin__measure *m);
 
 #endif

@@ -191,7 +191,7 @@ typedef struct fanin_signal_options {
     const fanin_weights *weights;     /* used instead of `init` when not NULL */
     fanin_thresholds thresholds;      /* all zero: the defaults */
     /* Without it the input-output Jacobian is measured only where it costs one pass: fewer outputs than
-     * samples, samples apart. With it: the full spectrum up to 1024 outputs, extremes beyond. */
+     * samples, samples apart, up to 2 Mi weights. With it: the full spectrum up to 1024 outputs, extremes beyond. */
     bool spectrum;
     bool hessian; /* some 30 products with the Hessian for the whole and for each layer */
     bool kernel; /* one pass and one product a sample (up to 64) and output (up to 10, then 8 random

@@ -91,6 +91,15 @@ static const char *loss_of(const fanin_graph *g, const fanin_signal_options *o) 
 }
 
 /* `known`: what predictions need to know of the inputs. */
+/* Up to here the pass for the input-output Jacobian, with the weights drawn once more, is a matter of milliseconds. */
+enum { WEIGHTS_CHEAP = 1 << 21 };
+
+static size_t weight_elements(const fanin_program *p) {
+    size_t n = 0;
+    for (int i = 0; i < fanin_program_weight_count(p); i++) n += fanin_program_weight(p, i).count;
+    return n;
+}
+
 static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t seed,
                               const fanin_signal_options *o, const fanin__layer *layers,
                               fanin_predict_options *known, fanin_signal *s, fanin_err *err) {
@@ -133,6 +142,7 @@ static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t s
     s->loss_error = sqrt(variance) / o->seeds;
     s->memory = fanin_program_memory(p);
     s->jacobian.outputs = fanin_program_output(p, 0).count / now.batch;
+    if (weight_elements(p) > WEIGHTS_CHEAP) s->jacobian.outputs = SIZE_MAX; /* not unasked */
     fanin_program_destroy(p); /* before the next programs take their memory */
     return status;
 }

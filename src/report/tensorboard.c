@@ -263,6 +263,10 @@ static void put_layer(fanin_events *e, const fanin_layer_signal *l) {
         {"weight_std", l->weight_std},
         {"weight_grad_std", l->weight_grad_std},
         {"update_ratio", l->update_ratio},
+        {"jacobian_mean_sv", l->jacobian_mean_sv},
+        {"hessian_max", l->hessian_max},
+        {"predicted_second_moment", l->predicted_second_moment},
+        {"predicted_grad_norm", l->predicted_grad_norm},
     };
     char tag[512];
     for (size_t i = 0; i < FANIN_COUNT(scalars); i++) {
@@ -288,5 +292,6 @@ void fanin_events_signal(fanin_events *e, const fanin_signal *s) {
     fanin__text_fini(&verdict);
     fanin_events_scalar(e, "check/loss", 0, s->loss);
     fanin_events_scalar(e, "check/expected_loss", 0, s->expected_loss);
+    if (s->hessian.probes) fanin_events_scalar(e, "check/lr_max", 0, s->hessian.lr_max);
     for (int i = 0; i < s->layer_count; i++) put_layer(e, &s->layers[i]);
 }

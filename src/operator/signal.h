@@ -52,6 +52,7 @@ typedef struct fanin__attention {
 
 typedef struct fanin__item {
     int source;
+    int origin; /* source whose sum over an axis this is, on its way back through a mean; 0: none */
     double gamma, beta, scale;
     float *d; /* sites A and B: 2 * points; NULL: 1 */
     float *u[FANIN__FACTORS];

@@ -195,6 +195,19 @@ static float *row_profile(fanin__signal *s, const fanin__attention *t, int64_t r
     return u;
 }
 
+/* Of the pairs of positions, the share that differs in the row only: leading axes may be windows. */
+static double near_rows(const fanin__value_signal *v, int row_axis) {
+    double rows = 1, leading = 1;
+    for (int f = 0; f < v->first[row_axis + 1]; f++)
+        if (v->factors[f].role & FANIN__POSITION) {
+            if (f < v->first[row_axis])
+                leading *= (double)v->factors[f].size;
+            else
+                rows *= (double)v->factors[f].size;
+        }
+    return rows * leading > 1 ? (rows - 1) / (rows * leading - 1) : 1;
+}
+
 static void product(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     fanin__value_signal *v = &s->values[node], *a = operand_of(s, node, 0),
@@ -224,6 +237,10 @@ static void product(fanin__signal *s, int node) {
         v->m.b = same * qb_pair + other * rest;
         v->m.a = same * b->m.a + other * b->m.c;
         v->m.c = same * (columns ? b->m.c : b->m.a) + other * b->m.c;
+        /* rows of other windows share none of the weighted positions */
+        double near = near_rows(v, last - 1);
+        v->m.b = near * v->m.b + (1 - near) * (columns ? b->m.b : rb);
+        v->m.c = near * v->m.c + (1 - near) * b->m.c;
     } else {
         v->m.b = k * a->m.b * qb_pair + more * ra * rb;
         v->m.c = k * a->m.c * (columns ? b->m.c : b->m.a) + more * ra * rb;
@@ -414,6 +431,23 @@ static float *window_profile(fanin__signal *s, const fanin__op_window *w, int ax
     return flat ? NULL : r;
 }
 
+/* Two positions share the weights of the taps that both of them have: padding and strides leave a part of what
+ * one position has, sum f^2 / sum f over the shares f of positions that have a tap. */
+static double shared_taps(const fanin__op_window *w, int axis, int64_t in, int64_t out,
+                          bool adjoint) {
+    double sum = 0, squares = 0, positions = (double)(adjoint ? in : out);
+    for (int64_t t = 0; t < w->kernel[axis]; t++) {
+        int64_t shift = t * w->dilation[axis] - w->before[axis], stride = w->stride[axis];
+        int64_t low = shift < 0 ? (-shift + stride - 1) / stride : 0;
+        int64_t high = in - 1 - shift < 0 ? -1 : (in - 1 - shift) / stride;
+        if (high > out - 1) high = out - 1;
+        double f = high >= low ? (double)(high - low + 1) / positions : 0;
+        sum += f;
+        squares += f * f;
+    }
+    return sum > 0 ? squares / sum : 1;
+}
+
 /* Forward of both kinds of convolution. */
 static void convolve(fanin__signal *s, int node, bool transposed) {
     const fanin__node *n = fanin__signal_node(s, node);
@@ -424,7 +458,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
         fanin__signal_fail(s, node, "a convolution of weights, or with an activation as kernel");
         return;
     }
-    double fan = (double)xn->dims[1] / (double)w->groups;
+    double fan = (double)xn->dims[1] / (double)w->groups, shared = 1;
     v->kind = FANIN__DATA;
     copy_factors(s, v, x, 0, 0);
     fanin__signal_push(s, v, 1, n->dims[1], FANIN__CHANNEL, NULL);
@@ -434,6 +468,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
         int64_t in = transposed ? n->dims[2 + i] : f.size,
                 out = transposed ? f.size : n->dims[2 + i];
         fan *= taps;
+        shared *= shared_taps(w, i, in, out, transposed);
         fanin__signal_push(s, v, 2 + i, n->dims[2 + i], FANIN__POSITION,
                            window_profile(s, w, i, f.u, in, out, taps, transposed));
     }
@@ -442,6 +477,8 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
     fanin__weight_law law =
         fanin__signal_law(s, node, operand_of(s, node, 1), true, fan * level * x->m.q);
     v->m = weighted(x, fan * law.var, law.mean, fan);
+    v->m.b *= shared;
+    v->m.c *= shared;
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
@@ -454,7 +491,7 @@ static void convolve_back(fanin__signal *s, int node, bool transposed) {
     const fanin__node *xn = fanin__signal_node(s, n->inputs[0]);
     const fanin__op_window *w = &n->attr.window;
     fanin__item item = fanin__signal_merge(s, node), out = item;
-    double fan = (double)n->dims[1] / (double)w->groups;
+    double fan = (double)n->dims[1] / (double)w->groups, shared = 1;
     memset(out.u, 0, sizeof out.u);
     for (int f = x->first[0]; f < x->first[1]; f++)
         out.u[f] = item.u[v->first[0] + f - x->first[0]];
@@ -464,6 +501,7 @@ static void convolve_back(fanin__signal *s, int node, bool transposed) {
         int64_t size = transposed ? xn->dims[2 + i] : n->dims[2 + i];
         float *u = window_profile(s, w, i, item.u[v->first[2 + i]], in, size, taps, !transposed);
         fan *= taps;
+        shared *= shared_taps(w, i, in, size, !transposed);
         int count = x->first[3 + i] - x->first[2 + i];
         if (count == 1)
             out.u[x->first[2 + i]] = u;
@@ -471,7 +509,7 @@ static void convolve_back(fanin__signal *s, int node, bool transposed) {
             fan *= fanin__signal_mean_u(u, xn->dims[2 + i]);
     }
     out.gamma *= fan * v->var;
-    out.beta *= fan * v->var;
+    out.beta *= fan * v->var * shared;
     fanin__signal_give(s, n->inputs[0], &out);
 }
 

@@ -274,6 +274,27 @@ static bool same_source(const fanin__item *p, const fanin__item *q) {
     return p->source == q->source && p->gamma == q->gamma && p->beta == q->beta;
 }
 
+/* Amplitudes of one source where profiles differ: parts of an axis put together again. False: not alike enough. */
+static bool add_profiles(fanin__signal *s, const fanin__value_signal *v, fanin__item *p,
+                         const fanin__item *q) {
+    int differs = -1, count = 0;
+    for (int f = 0; f < v->factor_count; f++)
+        if (p->u[f] != q->u[f]) differs = f, count++;
+    if (count == 0) return true;
+    if (count > 1 || p->d != q->d || v->factors[differs].size > 1 << 20) return false;
+    int64_t size = v->factors[differs].size;
+    float *u = fanin__signal_take(s, (size_t)size * sizeof *u);
+    for (int64_t i = 0; u && i < size; i++) {
+        double a = sqrt(p->u[differs] ? (double)p->u[differs][i] : 1);
+        double b = sqrt(q->u[differs] ? (double)q->u[differs][i] : 1);
+        double sum = p->scale * a + q->scale * b;
+        u[i] = (float)(sum * sum);
+    }
+    p->u[differs] = u;
+    p->scale = 1;
+    return true;
+}
+
 static void add_same(fanin__signal *s, fanin__item *p, const fanin__item *q) {
     if (!p->d && !q->d) {
         p->scale += q->scale;
@@ -286,12 +307,38 @@ static void add_same(fanin__signal *s, fanin__item *p, const fanin__item *q) {
     p->scale = 1;
 }
 
+/* A gradient meets what a norm's statistics send back of it: g - mean g, g - y mean(g y). With M the second
+ * moment of what comes back, E (g - m)^2 = gamma - M and E (g - m)(g' - m') = beta - M; a sum (a mean that is
+ * added, not subtracted) has gamma + 3 M. */
+static void take_back(fanin__signal *s, fanin__item *p, const fanin__item *item) {
+    double gamma, beta, m, pair, mean = item->scale;
+    fanin__signal_total(s, p, &gamma, &beta);
+    fanin__signal_total(s, item, &m, &pair);
+    if (!(gamma > 0)) return;
+    if (item->d) {
+        mean = 0;
+        for (int i = 0; i < s->points; i++) mean += item->scale * (double)item->d[i] / s->points;
+    }
+    bool adds = mean > 0 && (!item->d || mean * mean * item->gamma > 0.5 * m);
+    double left = adds ? gamma + 3 * m : fmax(gamma - m, 0.01 * gamma);
+    double left_pair = adds ? beta + 3 * pair : beta - pair;
+    p->scale *= sqrt(left / gamma);
+    p->beta = beta != 0 ? p->beta * (left_pair / beta) * (gamma / left) : 0;
+}
+
 void fanin__signal_give(fanin__signal *s, int node, const fanin__item *item) {
     fanin__value_signal *v = &s->values[node];
     if (s->failed || v->kind != FANIN__DATA || !(item->gamma > 0) || item->scale == 0) return;
     for (int i = 0; i < v->item_count; i++)
         if (same_source(&v->items[i], item)) {
-            add_same(s, &v->items[i], item);
+            bool alike = memcmp(v->items[i].u, item->u, sizeof item->u) == 0;
+            if (!alike && !add_profiles(s, v, &v->items[i], item)) continue;
+            if (alike) add_same(s, &v->items[i], item);
+            return;
+        }
+    for (int i = 0; i < v->item_count && item->origin; i++)
+        if (v->items[i].source == item->origin) {
+            take_back(s, &v->items[i], item);
             return;
         }
     if (v->item_count < FANIN__ITEMS) {

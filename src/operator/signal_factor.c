@@ -209,10 +209,28 @@ void fanin__signal_carry(fanin__signal *s, const fanin__value_signal *from, cons
 
 /* ---- roles --------------------------------------------------------------------------------------- */
 
+/* A broadcast axis beside one that has several factors is split as that one is. */
+static void split_like(fanin__value_signal *v, const fanin__value_signal *with, int axis, int rank) {
+    int at = v->first[axis], count = with->first[axis + 1] - with->first[axis];
+    if (v->first[axis + 1] - at != 1 || !v->factors[at].spread || v->factors[at].u || count < 2 ||
+        v->factor_count + count - 1 > FANIN__FACTORS)
+        return;
+    memmove(&v->factors[at + count], &v->factors[at + 1],
+            (size_t)(v->factor_count - at - 1) * sizeof v->factors[0]);
+    for (int k = 0; k < count; k++) {
+        v->factors[at + k] = with->factors[with->first[axis] + k];
+        v->factors[at + k].spread = true;
+        v->factors[at + k].u = NULL;
+    }
+    v->factor_count += count - 1;
+    for (int i = axis + 1; i <= rank; i++) v->first[i] += count - 1;
+}
+
 /* Axes whose role is not known take it from the same axis of `with`. */
 void fanin__signal_unify(fanin__value_signal *v, const fanin__value_signal *with, int rank) {
     for (int axis = 0; axis < rank; axis++) {
         unsigned role = fanin__signal_role(with, axis);
+        split_like(v, with, axis, rank);
         for (int f = v->first[axis]; f < v->first[axis + 1]; f++)
             if (!v->factors[f].role) v->factors[f].role = role;
     }

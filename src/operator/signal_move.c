@@ -52,31 +52,45 @@ void fanin__forward_broadcast(fanin__signal *s, int node) {
     v->first[n->rank] = v->factor_count;
 }
 
-/* The adjoint sums: over n positions n gamma + n (n - 1) beta, over channels n gamma. */
-void fanin__backward_broadcast(fanin__signal *s, int node) {
+/* The adjoint sums: over n positions n gamma + n (n - 1) beta, over channels n gamma. Item by item, each
+ * remembering whose sum it is: a norm's mean takes it back to where that item is. */
+static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
     const fanin__node *n = fanin__signal_node(s, node);
-    fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
+    const fanin__value_signal *v = &s->values[node];
+    const fanin__value_signal *x = operand_of(s, node, 0);
     const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
-    fanin__item item = fanin__signal_merge(s, node), out = item;
-    memset(out.u, 0, sizeof out.u);
+    fanin__item out = {.source = fanin__signal_source(s), .origin = item->source, .scale = 1};
+    fanin__signal_total(s, item, &out.gamma, &out.beta);
+    if (item->scale < 0) out.scale = -1;
+    double places = 1, others = 1;
     for (int axis = 0; axis < n->rank; axis++) {
         int count = v->first[axis + 1] - v->first[axis];
         if (from->dims[axis] == n->dims[axis]) {
             for (int k = 0; k < count && count == x->first[axis + 1] - x->first[axis]; k++)
-                out.u[x->first[axis] + k] = item.u[v->first[axis] + k];
+                out.u[x->first[axis] + k] = item->u[v->first[axis] + k];
             continue;
         }
-        unsigned role = fanin__signal_role(v, axis);
-        double size = (double)n->dims[axis], level = 1;
-        for (int f = v->first[axis]; f < v->first[axis + 1]; f++)
-            level *= fanin__signal_mean_u(item.u[f], v->factors[f].size);
-        if (role & FANIN__POSITION)
-            out.gamma = size * level * out.gamma + size * (size - 1) * level * fmax(out.beta, 0);
-        else
-            out.gamma *= size * level;
-        out.beta = role & FANIN__POSITION ? out.gamma : out.beta * size * level;
+        for (int f = v->first[axis]; f < v->first[axis + 1]; f++) {
+            double size = (double)v->factors[f].size *
+                          fanin__signal_mean_u(item->u[f], v->factors[f].size);
+            if (v->factors[f].role & FANIN__POSITION)
+                places *= size;
+            else
+                others *= size;
+        }
+    }
+    out.gamma *= others;
+    out.beta *= others;
+    if (places != 1) {
+        out.gamma = places * (out.gamma + fmax(places - 1, 0) * fmax(out.beta, 0));
+        out.beta = out.gamma;
     }
     fanin__signal_give(s, n->inputs[0], &out);
+}
+
+void fanin__backward_broadcast(fanin__signal *s, int node) {
+    const fanin__value_signal *v = &s->values[node];
+    for (int i = 0; i < v->item_count; i++) sum_item(s, node, &v->items[i]);
 }
 
 void fanin__forward_reshape(fanin__signal *s, int node) {

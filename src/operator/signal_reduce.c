@@ -51,12 +51,25 @@ static void reduced_factors(fanin__signal *s, int node, const fanin__value_signa
     v->first[n->rank] = v->factor_count;
 }
 
+static bool never_negative(const fanin__signal *s, const float *x) {
+    float low = 0;
+    for (int i = 0; i < FANIN__SITES * s->points; i++) low = x[i] < low ? x[i] : low;
+    return low >= 0;
+}
+
 /* The mean over places (b within a sample), samples (a, c) and channels; what the mean has of its own term
  * stays with the point, the rest is a fresh draw: E x mean(x) and E mean(x)^2 are exact. */
 static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts k, double level) {
     fanin__value_signal *v = &s->values[node];
     double mm = x->m.mean * x->m.mean, total = k.sample * k.place * k.channel;
     double q = x->m.q - mm, a = x->m.a - mm, b = x->m.b - mm, c = x->m.c - mm;
+    bool positive = never_negative(s, x->x);
+    if (positive) { /* pair moments of squares are no more than noise below a few times 1/sqrt(points) */
+        double noise = 2 * q / sqrt(s->points);
+        a = fabs(a) < noise ? 0 : a;
+        b = fabs(b) < noise ? 0 : b;
+        c = fabs(c) < noise ? 0 : c;
+    }
     double places = (q + (k.place - 1) * b) / k.place, across = (a + (k.place - 1) * c) / k.place;
     double all = (places + (k.sample - 1) * across) / k.sample / k.channel; /* Var of the mean */
     double one = k.sample > 1 ? all : across / k.channel; /* of another sample's */
@@ -90,7 +103,12 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
             if (pair) at = 0.5f * (at + x->x[(site ^ 1) * n + i] - mean);
             if (four)
                 at = 0.25f * (x->x[i] + x->x[n + i] + x->x[2 * n + i] + x->x[3 * n + i]) - mean;
-            y[site * n + i] = gain * (mean + (float)part * at + z[site * n + i]);
+            float off = (float)part * at + z[site * n + i];
+            /* a mean of what is never negative is not either: e^x keeps its first two moments */
+            float value = positive && mean > 0
+                              ? mean * expf(off / mean - 0.5f * (float)all / (mean * mean))
+                              : mean + off;
+            y[site * n + i] = gain * value;
         }
     v->x = y;
     fanin__signal_settle(s, v);
@@ -184,8 +202,10 @@ void fanin__backward_reduce(fanin__signal *s, int node) {
             double gamma, beta;
             fanin__signal_total(s, &v->items[i], &gamma, &beta);
             item.source = fanin__signal_source(s);
+            double sign = item.scale;
+            for (int j = 0; item.d && j < s->points; j++) sign += item.scale * (double)item.d[j];
             item.gamma = item.beta = gamma;
-            item.scale = 1;
+            item.scale = sign < 0 ? -1 : 1;
             item.d = NULL;
         }
         fanin__signal_give(s, n->inputs[0], &item);

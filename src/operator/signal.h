@@ -66,6 +66,7 @@ typedef struct fanin__value_signal {
     float *x;                      /* 4 * points */
     fanin__sites m;
     double row, col; /* same row or column of a product of activations; NaN: as b */
+    double shared;   /* of a convolution: see shared_taps; 0: 1 */
     float *kept;     /* unmasked entries by row of the last two axes; NULL: all */
     float *chosen;   /* of a maximum: relative chance that the point is it, sites A and B */
     fanin__attention *attention;

@@ -431,21 +431,32 @@ static float *window_profile(fanin__signal *s, const fanin__op_window *w, int ax
     return flat ? NULL : r;
 }
 
-/* Two positions share the weights of the taps that both of them have: padding and strides leave a part of what
- * one position has, sum f^2 / sum f over the shares f of positions that have a tap. */
-static double shared_taps(const fanin__op_window *w, int axis, int64_t in, int64_t out,
-                          bool adjoint) {
-    double sum = 0, squares = 0, positions = (double)(adjoint ? in : out);
-    for (int64_t t = 0; t < w->kernel[axis]; t++) {
-        int64_t shift = t * w->dilation[axis] - w->before[axis], stride = w->stride[axis];
-        int64_t low = shift < 0 ? (-shift + stride - 1) / stride : 0;
-        int64_t high = in - 1 - shift < 0 ? -1 : (in - 1 - shift) / stride;
-        if (high > out - 1) high = out - 1;
-        double f = high >= low ? (double)(high - low + 1) / positions : 0;
-        sum += f;
-        squares += f * f;
+/* Two positions share the weights of the taps that both of them have; padding and strides leave less of their
+ * product than of a square: with s = sqrt u the amplitude at a position, sum_t (mean s at tap t)^2 over
+ * sum_t (mean s^2 at tap t), beside (mean s)^2 over mean s^2 of what comes in. */
+static double shared_taps(const fanin__op_window *w, int axis, const float *u, int64_t in,
+                          int64_t out, bool adjoint) {
+    double squares = 0, sum = 0, mean = 0, level = 0, positions = (double)(adjoint ? in : out);
+    int64_t size = adjoint ? out : in; /* of what u is of */
+    for (int64_t i = 0; i < size; i++) {
+        double s = u ? (double)u[i] : 1;
+        mean += sqrt(s) / (double)size;
+        level += s / (double)size;
     }
-    return sum > 0 ? squares / sum : 1;
+    for (int64_t t = 0; t < w->kernel[axis]; t++) {
+        double first = 0, second = 0;
+        for (int64_t o = 0; o < out; o++) {
+            int64_t i = o * w->stride[axis] + t * w->dilation[axis] - w->before[axis];
+            if (i < 0 || i >= in) continue;
+            double s = u ? (double)u[adjoint ? o : i] : 1;
+            first += sqrt(s) / positions;
+            second += s / positions;
+        }
+        squares += first * first;
+        sum += second;
+    }
+    double before = level > 0 ? mean * mean / level : 1;
+    return sum > 0 && before > 0 ? fmin(squares / sum / before, 1) : 1;
 }
 
 /* Forward of both kinds of convolution. */
@@ -468,7 +479,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
         int64_t in = transposed ? n->dims[2 + i] : f.size,
                 out = transposed ? f.size : n->dims[2 + i];
         fan *= taps;
-        shared *= shared_taps(w, i, in, out, transposed);
+        shared *= shared_taps(w, i, f.u, in, out, transposed);
         fanin__signal_push(s, v, 2 + i, n->dims[2 + i], FANIN__POSITION,
                            window_profile(s, w, i, f.u, in, out, taps, transposed));
     }
@@ -477,12 +488,11 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
     fanin__weight_law law =
         fanin__signal_law(s, node, operand_of(s, node, 1), true, fan * level * x->m.q);
     v->m = weighted(x, fan * law.var, law.mean, fan);
-    v->m.b *= shared;
-    v->m.c *= shared;
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
     v->var = law.var + law.mean * law.mean;
+    v->shared = shared;
 }
 
 static void convolve_back(fanin__signal *s, int node, bool transposed) {
@@ -501,7 +511,7 @@ static void convolve_back(fanin__signal *s, int node, bool transposed) {
         int64_t size = transposed ? xn->dims[2 + i] : n->dims[2 + i];
         float *u = window_profile(s, w, i, item.u[v->first[2 + i]], in, size, taps, !transposed);
         fan *= taps;
-        shared *= shared_taps(w, i, in, size, !transposed);
+        shared *= shared_taps(w, i, item.u[v->first[2 + i]], in, size, !transposed);
         int count = x->first[3 + i] - x->first[2 + i];
         if (count == 1)
             out.u[x->first[2 + i]] = u;

@@ -710,6 +710,7 @@ void fanin__forward_binary(fanin__signal *s, int node) {
     }
     join_factors(s, v, n->attr.kind, a, b, n->rank);
     join_rows(v, n->attr.kind, a, b);
+    if (!da || !db) v->shared = da ? a->shared : b->shared;
     if (n->attr.kind == FANIN__MUL || n->attr.kind == FANIN__DIV)
         v->attention = scaled_attention(s, v, a->attention ? a : b);
 }

@@ -210,7 +210,8 @@ void fanin__signal_carry(fanin__signal *s, const fanin__value_signal *from, cons
 /* ---- roles --------------------------------------------------------------------------------------- */
 
 /* A broadcast axis beside one that has several factors is split as that one is. */
-static void split_like(fanin__value_signal *v, const fanin__value_signal *with, int axis, int rank) {
+static void split_like(fanin__value_signal *v, const fanin__value_signal *with, int axis,
+                       int rank) {
     int at = v->first[axis], count = with->first[axis + 1] - with->first[axis];
     if (v->first[axis + 1] - at != 1 || !v->factors[at].spread || v->factors[at].u || count < 2 ||
         v->factor_count + count - 1 > FANIN__FACTORS)

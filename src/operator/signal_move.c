@@ -71,8 +71,8 @@ static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
             continue;
         }
         for (int f = v->first[axis]; f < v->first[axis + 1]; f++) {
-            double size = (double)v->factors[f].size *
-                          fanin__signal_mean_u(item->u[f], v->factors[f].size);
+            double size =
+                (double)v->factors[f].size * fanin__signal_mean_u(item->u[f], v->factors[f].size);
             if (v->factors[f].role & FANIN__POSITION)
                 places *= size;
             else

@@ -103,13 +103,17 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
             if (pair) at = 0.5f * (at + x->x[(site ^ 1) * n + i] - mean);
             if (four)
                 at = 0.25f * (x->x[i] + x->x[n + i] + x->x[2 * n + i] + x->x[3 * n + i]) - mean;
-            float off = (float)part * at + z[site * n + i];
-            /* a mean of what is never negative is not either: e^x keeps its first two moments */
-            float value = positive && mean > 0
-                              ? mean * expf(off / mean - 0.5f * (float)all / (mean * mean))
-                              : mean + off;
-            y[site * n + i] = gain * value;
+            y[site * n + i] = mean + (float)part * at + z[site * n + i];
         }
+    if (positive && part > 0.5) { /* mostly the points themselves */
+        for (int i = 0; i < FANIN__SITES * n; i++) y[i] = y[i] > 0 ? y[i] : 0;
+    } else if (positive &&
+               !never_negative(s, y)) { /* mostly noise: lognormal, the same two moments */
+        float spread = (float)sqrt(log1p(all / mm)), size = (float)sqrt(all);
+        for (int i = 0; i < FANIN__SITES * n; i++)
+            y[i] = mean * expf(spread * ((y[i] - mean) / size - 0.5f * spread));
+    }
+    for (int i = 0; i < FANIN__SITES * n; i++) y[i] *= gain;
     v->x = y;
     fanin__signal_settle(s, v);
 }
@@ -420,10 +424,16 @@ void fanin__forward_norm(fanin__signal *s, int node) {
         return;
     }
     double level = fanin__signal_level(x);
-    double common = of_mean(n, x->m.q, x->m.a, x->m.b, x->m.c);
+    /* over the whole image two positions share fewer taps than neighbours do */
+    fanin__sites now = x->m;
+    if (x->shared > 0) {
+        now.b *= x->shared;
+        now.c *= x->shared;
+    }
+    double common = of_mean(n, now.q, now.a, now.b, now.c);
     double var = fmax(x->m.q - common, 0) + n->attr.p[0] / level;
-    fanin__sites m = {0, (x->m.q - common) / var, (x->m.a - common) / var, (x->m.b - common) / var,
-                      (x->m.c - common) / var};
+    fanin__sites m = {0, (now.q - common) / var, (now.a - common) / var, (now.b - common) / var,
+                      (now.c - common) / var};
     fanin__signal_like(v, x);
     v->kind = FANIN__DATA;
     v->var = 1 / (var * level);

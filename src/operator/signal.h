@@ -65,6 +65,7 @@ typedef struct fanin__value_signal {
     int first[FANIN_MAX_RANK + 1]; /* factors of axis i: first[i] .. first[i + 1] - 1 */
     float *x;                      /* 4 * points */
     fanin__sites m;
+    int base;        /* node + 1 of the Gaussian that every point is a function of; 0: none */
     double row, col; /* same row or column of a product of activations; NaN: as b */
     double shared;   /* of a convolution: see shared_taps; 0: 1 */
     float *kept;     /* unmasked entries by row of the last two axes; NULL: all */
@@ -138,6 +139,8 @@ float *fanin__signal_array(fanin__signal *s, int sites);
 float *fanin__signal_gaussian(fanin__signal *s, uint32_t key, fanin__sites m);
 float *fanin__signal_constant(fanin__signal *s, double value);
 fanin__sites fanin__signal_moments(const fanin__signal *s, const float *x);
+/* Pair moments of a function of a Gaussian, from its Hermite series: they are free of the draws' noise. */
+void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v);
 /* x with the contrasts between its sites scaled so that it has moments m about its mean. */
 float *fanin__signal_reshape(fanin__signal *s, const float *x, fanin__sites now, fanin__sites m);
 /* Points in another order (pairs kept), one for each key. */

@@ -85,6 +85,7 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
+    v->base = node + 1;
     v->var = law.var + law.mean * law.mean;
 }
 
@@ -492,6 +493,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
     v->var = law.var + law.mean * law.mean;
+    v->base = node + 1;
     v->shared = shared;
 }
 

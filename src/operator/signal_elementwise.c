@@ -454,6 +454,8 @@ void fanin__forward_map(fanin__signal *s, int node) {
         fanin__signal_fail(s, node, "an infinite second moment");
         return;
     }
+    v->base = x->base;
+    fanin__signal_sharpen(s, v);
     bend(s, v, &n->attr, in);
     v->kept = x->kept;
     if ((n->attr.kind == FANIN__FN_SCALE && n->attr.p[1] == 0) || n->attr.kind == FANIN__FN_NEG) {
@@ -708,6 +710,10 @@ void fanin__forward_binary(fanin__signal *s, int node) {
         fanin__signal_fail(s, node, "an infinite second moment");
         return;
     }
+    bool a_still = !da && a->m.q <= a->m.mean * a->m.mean * (1 + 1e-9);
+    bool b_still = !db && b->m.q <= b->m.mean * b->m.mean * (1 + 1e-9);
+    if (a_still || b_still || a->base == b->base) v->base = a_still ? b->base : a->base;
+    fanin__signal_sharpen(s, v);
     join_factors(s, v, n->attr.kind, a, b, n->rank);
     join_rows(v, n->attr.kind, a, b);
     if (!da || !db) v->shared = da ? a->shared : b->shared;

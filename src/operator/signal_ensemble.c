@@ -57,6 +57,35 @@ fanin__sites fanin__signal_moments(const fanin__signal *s, const float *x) {
     return m;
 }
 
+/* E f(u) f(u') = sum a_k^2 c^k, a_k = E f h_k from the even points of site A. The rest counts with the next power.
+ * Above 0.9 the distance of two sites is the better estimate. */
+void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v) {
+    enum { TERMS = 10 };
+    const fanin__value_signal *g = v->base ? &s->values[v->base - 1] : NULL;
+    double var = g ? g->m.q - g->m.mean * g->m.mean : 0, a[TERMS + 1] = {0}, rest = v->m.q;
+    if (!(var > 0) || g->x == v->x) return;
+    int n = s->points;
+    double scale = 1 / sqrt(var);
+    for (int i = 0; i < n; i++) {
+        double z = ((double)g->x[i] - g->m.mean) * scale, f = (double)v->x[i], low = 0, h = 1;
+        for (int k = 0; k <= TERMS; k++) {
+            a[k] += f * h / n;
+            double next = (z * h - sqrt(k) * low) / sqrt(k + 1);
+            low = h;
+            h = next;
+        }
+    }
+    for (int k = 0; k <= TERMS; k++) rest -= a[k] * a[k];
+    double *pair[3] = {&v->m.a, &v->m.b, &v->m.c};
+    const double from[3] = {g->m.a, g->m.b, g->m.c};
+    for (int j = 0; j < 3; j++) {
+        double c = (from[j] - g->m.mean * g->m.mean) / var, power = 1, sum = 0;
+        if (fabs(c) > 0.9) continue;
+        for (int k = 0; k <= TERMS; k++, power *= c) sum += a[k] * a[k] * power;
+        *pair[j] = sum + fmax(rest, 0) * power;
+    }
+}
+
 /* ---- draws --------------------------------------------------------------------------------------- */
 
 static void words(const fanin__signal *s, uint32_t key, size_t n, uint32_t *out) {

@@ -13,6 +13,7 @@ static void copy(fanin__value_signal *v, const fanin__value_signal *x) {
     v->kind = x->kind;
     v->x = x->x;
     v->m = x->m;
+    v->base = x->base;
     v->row = x->row;
     v->col = x->col;
     v->kept = x->kept;
@@ -231,6 +232,7 @@ static void part(fanin__signal *s, int node, const fanin__value_signal *x, int r
     replace_axis(s, v, x, rank, &now, p->axis);
     take_part(s, v, &old, p);
     absorb(s, v);
+    v->base = v->x == x->x ? x->base : 0;
     if (v->kind == FANIN__DATA) fanin__signal_settle(s, v);
 }
 

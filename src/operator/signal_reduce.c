@@ -465,6 +465,7 @@ void fanin__forward_norm(fanin__signal *s, int node) {
         y[i] = y[i] * ((float)scale.mean + (g ? g[i] : 0)) + (float)shift.mean + (b ? b[i] : 0);
     v->var *= scale.mean * scale.mean + scale.var;
     v->x = y;
+    v->base = x->base && !g ? node + 1 : 0;
     fanin__signal_settle(s, v);
 }
 

@@ -1,0 +1,327 @@
+/* The signal rules and the scheme that follows from them: against the mean-field maps, against networks that
+ * are run, and against figures that can be worked out by hand.
+ *
+ * Predictions are for infinite width. H0: the mean of a figure over K nets is the prediction, give or take 5/width;
+ * statistic |mean - prediction| in standard errors; alpha 1e-4 over at most 1200 comparisons gives z = 5.4. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "fanin/probe.h"
+#include "fanin/theory.h"
+#include "faults.h"
+#include "testing.h"
+
+static fanin_graph *load(const char *model) {
+    fanin_graph *g;
+    fanin_err err = {0};
+    assert_ok_err(fanin_graph_load(model, &g, &err), err);
+    return g;
+}
+
+static fanin_plan *plan_of(const fanin_graph *g, const char *scheme) {
+    const fanin_init_options o = {.scheme = scheme};
+    fanin_plan *p;
+    fanin_err err = {0};
+    assert_ok_err(fanin_plan_create(g, &o, &p, &err), err);
+    return p;
+}
+
+static fanin_signal *measure(const fanin_graph *g, const char *scheme, uint64_t seed, int seeds,
+                             int64_t batch) {
+    const fanin_init_options init = {.scheme = scheme, .seed = seed};
+    const fanin_signal_options o = {.batch = batch, .seeds = seeds};
+    fanin_signal *s;
+    fanin_err err = {0};
+    assert_ok_err(fanin_signal_measure(g, &init, &o, &s, &err), err);
+    if (s->unpredicted[0]) fail_msg("%s", s->unpredicted);
+    return s;
+}
+
+/* ---- against theory ---------------------------------------------------------------------------------- */
+
+/* Inputs of N(0,1) have variance 1 and correlation 0 before the first weights. */
+static void against_meanfield(const char *name, double sigma_w2) {
+    enum { DEPTH = 12 };
+    char model[96], rule[64];
+    snprintf(model, sizeof model, "mlp:64-64x%d-10,act=%s", DEPTH, name);
+    snprintf(rule, sizeof rule, "lecun_normal:gain=%.17g", sqrt(sigma_w2));
+    fanin_graph *g = load(model);
+    fanin_activation *act;
+    fanin_err err = {0};
+    assert_ok_err(fanin_activation_parse(name, &act, &err), err);
+    const fanin_meanfield_settings set = {.sigma_w2 = sigma_w2};
+    double q[DEPTH], c[DEPTH];
+    assert_ok_err(fanin_meanfield_trajectory(act, &set, sigma_w2, 0, DEPTH - 1, q, c, &err), err);
+    fanin_plan *plan = plan_of(g, rule);
+    const fanin_predict_options o = {.plan = plan};
+    fanin_prediction *p;
+    assert_ok_err(fanin_predict(g, &o, &p, &err), err);
+    int layer = 0;
+    for (int n = 0; n < g->node_count && layer < DEPTH; n++) {
+        if (strcmp(g->nodes[n].op, "Gemm") != 0) continue;
+        const fanin_value_prediction *v = &p->values[g->nodes[n].outputs[0]];
+        if (fabs(v->second_moment / q[layer] - 1) > 5e-3 || fabs(v->correlation - c[layer]) > 0.02)
+            fail_msg("%s layer %d: second moment %g, correlation %g; mean field %g, %g", name,
+                     layer, v->second_moment, v->correlation, q[layer], c[layer]);
+        layer++;
+    }
+    assert_int_equal(layer, DEPTH);
+    fanin_prediction_destroy(p);
+    fanin_plan_destroy(plan);
+    fanin_activation_destroy(act);
+    fanin_graph_destroy(g);
+}
+
+TEST(dense_layers_follow_the_mean_field_maps) {
+    against_meanfield("relu", 2);
+    against_meanfield("tanh", 1.5);
+    against_meanfield("erf", 2);
+    against_meanfield("gelu", 1.8);
+    against_meanfield("sigmoid", 4);
+}
+
+/* ---- against networks ---------------------------------------------------------------------------------- */
+
+typedef struct tally {
+    double sum, squares;
+} tally;
+
+static void count(tally *t, double x) {
+    t->sum += x;
+    t->squares += x * x;
+}
+
+static double standard_error(const tally *t, int k) {
+    double mean = t->sum / k;
+    return sqrt(fmax(t->squares / k - mean * mean, 0) / (k - 1));
+}
+
+/* Relative to the prediction, so that one slack serves all figures. */
+static void compare(const char *what, const char *model, int layer, const tally *t, int k,
+                    double slack) {
+    double off = fabs(t->sum / k - 1), allowed = 5.4 * standard_error(t, k) + slack;
+    if (off <= allowed) return;
+    fail_msg("%s layer %d, %s: mean over %d nets %g of the prediction, allowed 1 +- %g", model,
+             layer, what, k, t->sum / k, allowed);
+}
+
+static void against_nets(const char *name, const char *scheme, int k) {
+    enum { LAYERS = 21, WIDTH = 512 };
+    char model[96];
+    snprintf(model, sizeof model, "mlp:%d-%dx20-10,act=%s", WIDTH, WIDTH, name);
+    fanin_graph *g = load(model);
+    tally second[LAYERS] = {{0}}, gradient[LAYERS] = {{0}}, correlation[LAYERS] = {{0}};
+    for (int seed = 0; seed < k; seed++) {
+        fanin_signal *s = measure(g, scheme, 100 + (uint64_t)seed, 1, 8);
+        assert_int_equal(s->layer_count, LAYERS);
+        for (int i = 0; i < LAYERS; i++) {
+            const fanin_layer_signal *l = &s->layers[i];
+            count(&second[i], l->second_moment / l->predicted_second_moment);
+            count(&correlation[i], 1 + l->sample_correlation - l->predicted_correlation);
+            if (l->predicted_grad_norm > 0)
+                count(&gradient[i], pow(l->grad_norm / l->predicted_grad_norm, 2));
+        }
+        fanin_signal_destroy(s);
+    }
+    for (int i = 0; i < LAYERS; i++) {
+        compare("second moment", model, i, &second[i], k, 5.0 / WIDTH);
+        compare("correlation", model, i, &correlation[i], k, 5.0 / WIDTH);
+        /* a product over the layers behind: lognormal over nets, with a variance of about 5/width a layer */
+        if (gradient[i].sum > 0)
+            compare("squared gradient", model, i, &gradient[i], k, 5.0 * LAYERS / WIDTH);
+    }
+    fanin_graph_destroy(g);
+}
+
+TEST(predictions_hold_over_nets) {
+    static const char *const names[] = {"tanh",
+                                        "relu",
+                                        "gelu",
+                                        "sigmoid",
+                                        "elu",
+                                        "identity",
+                                        "hard_sigmoid",
+                                        "log_sigmoid",
+                                        "lecun_tanh",
+                                        "hard_tanh",
+                                        "softsign",
+                                        "relu6",
+                                        "leaky_relu",
+                                        "prelu",
+                                        "rrelu",
+                                        "celu",
+                                        "selu",
+                                        "gelu_tanh",
+                                        "silu",
+                                        "mish",
+                                        "softplus",
+                                        "hard_swish",
+                                        "erf",
+                                        "sin",
+                                        "cos",
+                                        "gaussian",
+                                        "abs",
+                                        "threshold",
+                                        "x*sigmoid(1.702*x)",
+                                        "tanh(x)+0.1*x"};
+    int some = (int)(3 * test_scale()), k = test_scale() > 4 ? 16 : 5;
+    for (int i = 0; i < (int)FANIN_COUNT(names) && i < some; i++) {
+        char quoted[64];
+        snprintf(quoted, sizeof quoted, "%s", names[i]);
+        printf("%s: K = %d\n", quoted, k);
+        against_nets(quoted, "lecun_normal", k);
+        against_nets(quoted, "orthogonal", k);
+    }
+}
+
+/* Slope of log10 of the gradient over the layers. */
+static double slope(const fanin_signal *s, bool predicted) {
+    double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
+    for (int i = 0; i < s->layer_count; i++) {
+        const fanin_layer_signal *l = &s->layers[i];
+        double y = log10(predicted ? l->predicted_grad_norm : l->grad_norm);
+        if (!isfinite(l->grad_norm)) continue; /* a tied output layer's is not kept */
+        n++;
+        sx += i;
+        sy += y;
+        sxx += (double)i * i;
+        sxy += i * y;
+    }
+    return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+static void meets_targets(const fanin_graph *g, const char *model, int seeds, int64_t batch) {
+    fanin_signal *s = measure(g, "auto", 1, seeds, batch);
+    for (int i = 0; i < s->layer_count; i++) {
+        const fanin_layer_signal *l = &s->layers[i];
+        double ratio = l->second_moment / l->target_second_moment;
+        if (!(ratio > 0.4 && ratio < 2))
+            fail_msg("%s %s: second moment %g, target %g", model, l->name, l->second_moment,
+                     l->target_second_moment);
+    }
+    double measured = slope(s, false), predicted = slope(s, true);
+    if (!(fabs(measured - predicted) < 0.02))
+        fail_msg("%s: gradient slope %g, predicted %g", model, measured, predicted);
+    if (s->verdict != FANIN_VERDICT_HEALTHY) fail_msg("%s: %s", model, s->advice);
+    fanin_signal_destroy(s);
+}
+
+TEST(auto_meets_its_targets) {
+    static const char *const models[] = {
+        "mlp:100-256x8-10",
+        "mlp:100-256x8-10,act=tanh",
+        "lenet5",
+        "resnet:20",
+        "resnet:20,norm=none",
+        "gpt2:layers=3,width=96,heads=4,vocab=101,context=24",
+    };
+    for (size_t i = 0; i < FANIN_COUNT(models); i++) {
+        fanin_graph *g = load(models[i]);
+        meets_targets(g, models[i], 6, 8);
+        fanin_graph_destroy(g);
+    }
+}
+
+TEST(auto_meets_its_targets_in_files) {
+    static const char *const files[] = {"gpt_tiny_weights", "squeezenet1_1", "resnet18",
+                                        "mobilenet_v2",     "alexnet",       "densenet121"};
+    int some = test_scale() < 1 ? 1 : test_scale() > 4 ? (int)FANIN_COUNT(files) : 2;
+    for (int i = 0; i < some; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "models/graphs/%s.onnx", files[i]);
+        fanin_graph *g = load(test_shared(name));
+        meets_targets(g, files[i], test_scale() > 4 ? 16 : 3, 4);
+        fanin_graph_destroy(g);
+    }
+}
+
+/* ---- the plan ------------------------------------------------------------------------------------------ */
+
+static const fanin_plan_row *row(const fanin_plan *p, const char *name) {
+    int i = fanin_plan_find(p, name);
+    if (i < 0) fail_msg("no row '%s'", name);
+    return fanin_plan_row_at(p, i);
+}
+
+/* relu halves the second moment: var = 2/fan. Logits of 10 classes: 0.02 ln 10. */
+TEST(variances_can_be_worked_out_by_hand) {
+    fanin_graph *g = load("mlp:100-50x2-10");
+    fanin_plan *p = plan_of(g, NULL);
+    assert_string_equal(fanin_plan_scheme(p), "auto");
+    assert_true(fabs(row(p, "fc1.weight")->moments.std - 0.1) < 1e-4);
+    assert_true(fabs(row(p, "fc2.weight")->moments.std - 0.2) < 2e-4);
+    assert_true(fabs(row(p, "fc3.weight")->moments.std - sqrt(0.02 * log(10) / 25)) < 1e-4);
+    assert_true(fabs(row(p, "fc3.weight")->target - 0.02 * log(10)) < 1e-12);
+    assert_true(row(p, "fc2.weight")->target == 1);
+    assert_string_equal(row(p, "fc2.bias")->rule_text, "zeros");
+    fanin_plan_destroy(p);
+    fanin_graph_destroy(g);
+}
+
+/* Nine blocks: the norm that closes a branch has scale 1/3, without norm the layer does it. */
+TEST(residual_branches_are_scaled_once) {
+    fanin_graph *g = load("resnet:20");
+    fanin_plan *p = plan_of(g, "auto");
+    assert_true(fabs(row(p, "layer1.0.bn2.weight")->moments.mean - 1.0 / 3) < 1e-4);
+    assert_true(row(p, "layer1.0.bn1.weight")->moments.mean == 1);
+    assert_true(row(p, "layer1.0.conv2.weight")->target == 1);
+    fanin_plan_destroy(p);
+    fanin_graph_destroy(g);
+    g = load("resnet:20,norm=none");
+    p = plan_of(g, "auto");
+    assert_true(row(p, "layer1.0.conv1.weight")->target == 1);
+    double target = row(p, "layer1.0.conv2.weight")->target;
+    if (!(target > 0.04 && target < 0.07)) fail_msg("target %g, expected about 0.5/9", target);
+    fanin_plan_destroy(p);
+    fanin_graph_destroy(g);
+}
+
+TEST(predictions_repeat) {
+    fanin_graph *g = load("gpt2:layers=2,width=64,heads=4,vocab=65,context=16");
+    fanin_plan *p = plan_of(g, "auto"), *again = plan_of(g, "auto");
+    assert_string_equal(fanin_plan_hash(p), fanin_plan_hash(again));
+    fanin_plan_reseed(again, 5);
+    assert_true(fanin_plan_seed(again) == 5);
+    fanin_plan_destroy(again);
+    fanin_plan_destroy(p);
+    fanin_graph_destroy(g);
+}
+
+/* ---- mistakes ------------------------------------------------------------------------------------------ */
+
+TEST(an_operator_without_a_rule_is_named) {
+    fanin_graph_builder *b;
+    fanin_graph *g;
+    fanin_plan *p;
+    fanin_err err = {0};
+    const int64_t in[2] = {-1, 8}, shape[2] = {8, 8};
+    assert_ok(fanin_graph_builder_create("chooser", 13, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 2, in);
+    int w = fanin_graph_initializer(b, "w", FANIN_F32, 2, shape, NULL);
+    int y = fanin_graph_node(b, "MatMul", "fc", (int[]){x, w}, 2, NULL, 0, 1);
+    y = fanin_graph_node(b, "ReduceProd", "product", &y, 1, NULL, 0, 1);
+    fanin_graph_output(b, y, "y");
+    assert_ok_err(fanin_graph_builder_finish(b, &g, &err), err);
+    const fanin_init_options o = {.scheme = "auto"};
+    assert_int_equal(fanin_plan_create(g, &o, &p, &err), FANIN_UNSUPPORTED);
+    assert_null(p);
+    assert_non_null(strstr(err.message, "ReduceProd 'product'"));
+    assert_non_null(strstr(err.message, "name another"));
+    fanin_graph_destroy(g);
+}
+
+static fanin_status plan_once(void *arg) {
+    const fanin_init_options o = {.scheme = "auto"};
+    fanin_plan *p;
+    fanin_status status = fanin_plan_create(arg, &o, &p, NULL);
+    fanin_plan_destroy(p);
+    return status;
+}
+
+TEST(every_allocation_may_fail) {
+    fanin_graph *g = load("mlp:8-8x2-4");
+    fault_sweep("auto", plan_once, g);
+    fanin_graph_destroy(g);
+}

@@ -303,6 +303,24 @@ void fanin__backward_slice(fanin__signal *s, int node) {
     }
 }
 
+/* A share of the points, other ones for each key and pairs together, the rest 0; exact in the second moment. */
+static void keep_share(const fanin__signal *s, uint32_t key, double share, const float *x,
+                       float *y) {
+    int n = s->points, half = n / 2;
+    double all = 0, kept = 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t h = ((uint32_t)(i % half) + 1) * 2654435769u ^ key * 2246822519u;
+        h = (h ^ h >> 15) * 2146121005u;
+        bool keeps = (double)(h ^ h >> 16) < share * 4294967296.0;
+        for (int site = 0; site < FANIN__SITES; site++)
+            y[site * n + i] = keeps ? x[site * n + i] : 0;
+        all += (double)x[i] * (double)x[i];
+        kept += (double)y[i] * (double)y[i];
+    }
+    float scale = kept > 0 ? (float)sqrt(share * all / kept) : 0;
+    for (int i = 0; i < FANIN__SITES * n; i++) y[i] *= scale;
+}
+
 /* Zeros around positions are a u of 0; around channels, points that are 0. */
 void fanin__forward_pad(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
@@ -321,11 +339,7 @@ void fanin__forward_pad(fanin__signal *s, int node) {
         now.size = n->dims[axis];
         if (old.role & FANIN__CHANNEL && v->x) {
             float *y = fanin__signal_array(s, FANIN__SITES);
-            int half = s->points / 2,
-                keep = (int)((double)half * (double)old.size / (double)now.size);
-            for (int i = 0; y && i < FANIN__SITES * s->points; i++)
-                y[i] =
-                    (int)((uint32_t)(i % half) * 2654435761u % (uint32_t)half) < keep ? v->x[i] : 0;
+            if (y) keep_share(s, (uint32_t)node, (double)old.size / (double)now.size, v->x, y);
             v->x = y;
         } else if (now.size <= 1 << 20) {
             now.u = fanin__signal_take(s, (size_t)now.size * sizeof(float));

@@ -13,6 +13,7 @@
 static const double logit_share = 0.02;
 static const double small_output = 0.1; /* of a regression: beside targets of variance 1 */
 static const double position_share = 0.1;
+static const double least_stream = 0.1;
 
 double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *info,
                           const fanin__weight_use *use, char *why, size_t size) {
@@ -27,9 +28,11 @@ double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *inf
         return logit_share * log(c);
     }
     if (info->closes && use->stream > 0 && !use->shortcut && a->tensors->residuals > 1) {
+        /* a stream as small as a tied table's is let grow: a branch in proportion would start with nothing */
+        double stream = fmax(use->stream, least_stream);
         snprintf(why, size, "closes a residual branch, 1/%d of the stream's %.3g",
-                 a->tensors->residuals, use->stream);
-        return use->stream / a->tensors->residuals;
+                 a->tensors->residuals, stream);
+        return stream / a->tensors->residuals;
     }
     snprintf(why, size, use->shortcut ? "shortcut" : "hidden layer");
     return 1;

@@ -175,7 +175,10 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
     a->program = p;
     for (int run = 0; run < RUNS && status == FANIN_OK; run++) {
         a->again = false;
-        for (int i = 0; i < a->tensors->count; i++) a->laws[i].target = NAN;
+        for (int i = 0; i < a->tensors->count; i++) {
+            a->laws[i].target = NAN; /* what a tied table changes changes everything behind it */
+            if (a->tensors->items[i].tensor.cls != FANIN_CLASS_EMBEDDING) a->laws[i].chosen = false;
+        }
         status = one_run(a, o, p, nodes, out, err);
         if (!a->again) break;
     }

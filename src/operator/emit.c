@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "operator/function.h"
+#include "operator/kernels_int.h"
 
 int fanin__emit_const_i64(fanin__ir *ir, int64_t count, const int64_t *values) {
     return fanin__emit_const(ir, FANIN_I64, 1, &count, values);
@@ -35,7 +36,7 @@ int fanin__emit_iota(fanin__ir *ir, int64_t count) {
 int fanin__emit_fill_like(fanin__ir *ir, double value, int x) {
     if (ir->failed || x < 0) return -1;
     fanin__node n = ir->nodes[x];
-    int s = n.dtype == FANIN_I64 ? fanin__emit_scalar_i64(ir, (int64_t)value)
+    int s = n.dtype == FANIN_I64 ? fanin__emit_scalar_i64(ir, int_of(value))
                                  : fanin__emit_scalar(ir, value);
     if (n.dtype == FANIN_BOOL) s = fanin__emit_cast(ir, s, FANIN_BOOL);
     return fanin__emit_broadcast(ir, s, n.rank, n.dims);
@@ -109,7 +110,7 @@ int fanin__emit_binary_scalar(fanin__ir *ir, fanin__binary_kind kind, int a, dou
     if (ir->failed || a < 0) return -1;
     bool integer = ir->nodes[a].dtype == FANIN_I64;
     return fanin__emit_binary(
-        ir, kind, a, integer ? fanin__emit_scalar_i64(ir, (int64_t)b) : fanin__emit_scalar(ir, b));
+        ir, kind, a, integer ? fanin__emit_scalar_i64(ir, int_of(b)) : fanin__emit_scalar(ir, b));
 }
 
 int fanin__emit_select(fanin__ir *ir, int c, int a, int b) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "operator/ir.h"
+#include "operator/kernels_int.h"
 
 /* Larger constant results stay nodes: a folded broadcast would only waste memory. */
 enum { FOLD_MAX = 1 << 22, FOLD_INTEGERS_MAX = 1 << 16, BLOCK = 64 * 1024 };
@@ -215,7 +216,7 @@ bool fanin__const_i64_values(const fanin__ir *ir, int x, int64_t *values, int ma
     *count = (int)ir->nodes[x].count;
     for (int i = 0; i < *count; i++) {
         int64_t at = t.rank ? i * t.strides[0] : 0;
-        values[i] = t.dtype == FANIN_I64 ? ((const int64_t *)t.data)[at] : (int64_t)element(&t, at);
+        values[i] = t.dtype == FANIN_I64 ? ((const int64_t *)t.data)[at] : int_of(element(&t, at));
     }
     return true;
 }

@@ -55,11 +55,6 @@ static double as_double(const fanin__tensor *t, int64_t at) {
     }
 }
 
-static int64_t as_int(double v) {
-    if (!(v > -9.2e18)) return v != v ? 0 : INT64_MIN;
-    return v < 9.2e18 ? (int64_t)v : INT64_MAX;
-}
-
 void fanin__ref_cast_any(const fanin__node *node, const fanin__tensor *in, int in_count,
                          const fanin__tensor *out) {
     (void)in_count;
@@ -72,7 +67,7 @@ void fanin__ref_cast_any(const fanin__node *node, const fanin__tensor *in, int i
             switch (node->dtype) {
             case FANIN_F32: ((float *)out->data)[at] = (float)v; break;
             case FANIN_F64: ((double *)out->data)[at] = v; break;
-            case FANIN_I64: ((int64_t *)out->data)[at] = as_int(v); break;
+            case FANIN_I64: ((int64_t *)out->data)[at] = int_of(v); break;
             default: ((unsigned char *)out->data)[at] = v != 0; break;
             }
         }

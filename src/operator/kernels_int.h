@@ -1,9 +1,14 @@
-/* kernels_int.h - integer arithmetic that is defined for every operand: sums wrap, x / 0 = 0. */
+/* kernels_int.h - integer arithmetic that is defined for every operand: sums wrap, x / 0 = 0,
+ * what no integer holds becomes the nearest, and not-a-number 0. */
 #ifndef FANIN_SRC_OPERATOR_KERNELS_INT_H
 #define FANIN_SRC_OPERATOR_KERNELS_INT_H
 
 #include <stdint.h>
 
+static inline int64_t int_of(double v) {
+    if (!(v > -9.2e18)) return v != v ? 0 : INT64_MIN;
+    return v < 9.2e18 ? (int64_t)v : INT64_MAX;
+}
 static inline int64_t int_div(int64_t a, int64_t b) {
     return b == 0 ? 0 : b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
 }

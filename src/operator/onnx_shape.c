@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "operator/onnx.h"
+#include "operator/kernels_int.h"
 
 static void set(fanin__lowering *l, int id) { fanin__lower_out(l, 0, id); }
 
@@ -239,7 +240,7 @@ void fanin__lower_split(fanin__lowering *l, int arg) {
             sizes[count] = count + 1 < parts ? each : size - each * (parts - 1);
     }
     for (int i = 0; i < count; begin += sizes[i], i++) {
-        if (sizes[i] < 0 || count != parts || begin + sizes[i] > size) {
+        if (sizes[i] < 0 || count != parts || sizes[i] > size - begin) {
             fanin__ir_fail(l->ir, FANIN_SHAPE, "%d parts of axis %d, which has %lld", count, axis,
                            (long long)size);
             return;
@@ -472,7 +473,7 @@ void fanin__lower_trilu(fanin__lowering *l, int arg) {
         return;
     }
     int64_t rows = n.dims[n.rank - 2], columns = n.dims[n.rank - 1];
-    int diagonal = fanin__emit_scalar_i64(ir, (int64_t)fanin__lower_number(l, NULL, 1, 0));
+    int diagonal = fanin__emit_scalar_i64(ir, int_of(fanin__lower_number(l, NULL, 1, 0)));
     int i = fanin__emit_reshape(ir, fanin__emit_iota(ir, rows), 2, (int64_t[]){rows, 1});
     i = fanin__emit_binary(ir, FANIN__ADD, i, diagonal);
     int j = fanin__emit_iota(ir, columns);

@@ -24,6 +24,13 @@ static void same_pads(fanin__op_window *w, int axis, int64_t size, bool lower) {
     w->after[axis] = total - w->before[axis];
 }
 
+/* Products of two such numbers fit. */
+static bool bounded(fanin__lowering *l, const char *what, int64_t n) {
+    if (n >= -INT32_MAX && n <= INT32_MAX) return true;
+    fanin__ir_fail(l->ir, FANIN_SHAPE, "%s: %lld is 2^31 or more", what, (long long)n);
+    return false;
+}
+
 /* kernel_shape (or the weight's), strides, dilations, pads, auto_pad over the last `rank` axes. */
 static bool read_window(fanin__lowering *l, int x, int rank, const int64_t *kernel,
                         fanin__op_window *w) {
@@ -34,7 +41,11 @@ static bool read_window(fanin__lowering *l, int x, int rank, const int64_t *kern
         return false;
     }
     w->rank = rank;
-    w->groups = 1;
+    w->groups = fanin__lower_int(l, "group", 1);
+    if (w->groups < 1 || w->groups > INT32_MAX) {
+        fanin__ir_fail(l->ir, FANIN_SHAPE, "%lld groups", (long long)w->groups);
+        return false;
+    }
     for (int i = 0; i < rank; i++) {
         w->kernel[i] = kernel ? kernel[i] : 0;
         w->stride[i] = w->dilation[i] = 1;
@@ -49,15 +60,23 @@ static bool read_window(fanin__lowering *l, int x, int rank, const int64_t *kern
         return false;
     }
     for (int i = 0; i < rank; i++) {
-        if (w->kernel[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1) {
-            fanin__ir_fail(l->ir, FANIN_SHAPE, "kernel, stride and dilation have to be positive");
-            return false;
-        }
+        const int64_t sizes[] = {w->kernel[i], w->stride[i], w->dilation[i]};
+        for (int k = 0; k < 3; k++)
+            if (sizes[k] < 1 || sizes[k] > INT32_MAX) {
+                fanin__ir_fail(l->ir, FANIN_SHAPE,
+                               "kernel, stride and dilation have to be positive and below 2^31, "
+                               "one is %lld",
+                               (long long)sizes[k]);
+                return false;
+            }
         w->before[i] = pads[i];
         w->after[i] = pads[rank + i];
+        if (!bounded(l, "pads", pads[i]) || !bounded(l, "pads", pads[rank + i])) return false;
     }
-    const char *same = fanin__lower_string(l, "auto_pad", "NOTSET");
     const fanin__node *n = &l->ir->nodes[x];
+    for (int i = 0; i < n->rank; i++)
+        if (!bounded(l, "an image's axis", n->dims[i])) return false;
+    const char *same = fanin__lower_string(l, "auto_pad", "NOTSET");
     if (!strncmp(same, "SAME", 4) && n->rank >= rank)
         for (int i = 0; i < rank; i++)
             same_pads(w, i, n->dims[n->rank - rank + i], !strcmp(same, "SAME_LOWER"));
@@ -82,7 +101,6 @@ void fanin__lower_conv(fanin__lowering *l, int arg) {
     fanin__op_window window;
     fanin__node k = l->ir->nodes[w];
     if (!read_window(l, x, k.rank - 2, k.dims + 2, &window)) return;
-    window.groups = fanin__lower_int(l, "group", 1);
     int y = fanin__emit_conv(l->ir, FANIN__CONV, x, w, &window, 0, NULL);
     fanin__lower_out(l, 0, add_channel_bias(l, y, 2));
 }
@@ -95,7 +113,6 @@ void fanin__lower_conv_transpose(fanin__lowering *l, int arg) {
     fanin__op_window v;
     fanin__node n = l->ir->nodes[x], k = l->ir->nodes[w];
     if (!read_window(l, x, k.rank - 2, k.dims + 2, &v)) return;
-    v.groups = fanin__lower_int(l, "group", 1);
     int64_t extra[FANIN__WINDOW_MAX] = {0}, given[FANIN__WINDOW_MAX], dims[FANIN_MAX_RANK];
     int sized = fanin__lower_ints(l, "output_shape", -1, given, FANIN__WINDOW_MAX);
     if (!three(l, "output_padding", v.rank, extra)) return;
@@ -105,9 +122,13 @@ void fanin__lower_conv_transpose(fanin__lowering *l, int arg) {
     }
     bool same = !strncmp(fanin__lower_string(l, "auto_pad", "NOTSET"), "SAME", 4);
     bool lower = !strcmp(fanin__lower_string(l, "auto_pad", ""), "SAME_LOWER");
+    if (!bounded(l, "a kernel's axis", k.dims[1])) return;
     dims[0] = n.dims[0];
     dims[1] = k.dims[1] * v.groups;
     for (int i = 0; i < v.rank; i++) {
+        if (!bounded(l, "output_padding", extra[i]) ||
+            (sized >= 0 && !bounded(l, "output_shape", given[i])))
+            return;
         int64_t full =
             v.stride[i] * (n.dims[2 + i] - 1) + extra[i] + v.dilation[i] * (v.kernel[i] - 1) + 1;
         if (sized >= 0 || same) {

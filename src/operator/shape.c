@@ -297,8 +297,8 @@ static bool conv_fits(fanin__ir *ir, const fanin__op_window *v, const fanin__nod
                       const fanin__node *w, const fanin__node *y) {
     if (!check_window(ir, v, x->rank, 2)) return false;
     int rank = v->rank + 2;
-    if (x->rank != rank || w->rank != rank || v->groups < 1 ||
-        x->dims[1] != w->dims[1] * v->groups || w->dims[0] % v->groups != 0) {
+    if (x->rank != rank || w->rank != rank || v->groups < 1 || x->dims[1] % v->groups != 0 ||
+        x->dims[1] / v->groups != w->dims[1] || w->dims[0] % v->groups != 0) {
         char s[160], t[160];
         fanin__ir_fail(ir, FANIN_SHAPE, "convolution: kernel is %s in %lld groups, the image %s",
                        fanin__node_shape_text(w, s), (long long)v->groups,

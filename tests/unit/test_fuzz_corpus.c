@@ -35,6 +35,10 @@
 #define LLVMFuzzerTestOneInput fuzz_idx
 #define sink                   sink_idx
 #include "../../fuzz/fuzz_idx.c"
+#undef LLVMFuzzerTestOneInput
+#undef sink
+#define LLVMFuzzerTestOneInput fuzz_program
+#include "../../fuzz/fuzz_program.c"
 
 #include "testing.h"
 
@@ -79,3 +83,4 @@ TEST(formula) { replay("formula", fuzz_formula); }
 TEST(rule) { replay("rule", fuzz_rule); }
 TEST(table) { replay("table", fuzz_table); }
 TEST(idx) { replay("idx", fuzz_idx); }
+TEST(program) { replay("program", fuzz_program); }

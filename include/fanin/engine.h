@@ -90,7 +90,8 @@ FANIN_API fanin_buffer fanin_program_gradient(const fanin_program *program, int 
  * that makes the gradient, so that a large layer's gradient is neither stored nor read again. It is
  * so for matrices whose gradient is one product and that nothing reads later (dense layers, untied);
  * fanin_program_gradient has no data for them. The other weights are the caller's to update, which an
- * optimiser "sgd" of the same rate does. Equal to the separate update up to rounding. */
+ * optimiser "sgd" of the same rate does. Equal to the separate update up to rounding. A run whose loss is
+ * not finite leaves the weights as they were. */
 FANIN_API bool fanin_program_descends(const fanin_program *program, int i);
 FANIN_API void fanin_program_set_rate(fanin_program *program, double rate); /* 0 at first */
 /* With options.curvature: fill the direction v (as weight i; 0 at first), and after a run read the

@@ -188,7 +188,8 @@ FANIN_API fanin_status fanin_trainer_create(const fanin_graph *graph, const fani
                                             const fanin_train_options *options,
                                             fanin_trainer **trainer, fanin_err *err);
 FANIN_API void fanin_trainer_destroy(fanin_trainer *trainer);
-/* The program that trains: fill its weights before _run, read them after. */
+/* The program that trains: fill its weights before _run, read them after. With the optimiser "sgd" and nothing
+ * around its step but a schedule it descends (engine.h, options.descend): large gradients are never stored. */
 FANIN_API fanin_program *fanin_trainer_program(fanin_trainer *trainer);
 /* Trains from where the trainer stands (step 0, or that of a checkpoint) to the end. Steps, divergence and
  * points, earlier ones included, go to *result (released by _fini also after a failure). INTERRUPTED keeps

@@ -6,7 +6,7 @@
 #include "base/base.h"
 
 static bool trained(const fanin_program *p, int i) {
-    return fanin_program_gradient(p, i).data != NULL &&
+    return (fanin_program_gradient(p, i).data != NULL || fanin_program_descends(p, i)) &&
            fanin_program_weight(p, i).dtype == FANIN_F32;
 }
 
@@ -143,6 +143,7 @@ void fanin_optimizer_step(fanin_optimizer *o) {
     }
     for (int i = 0; i < o->count; i++) {
         const fanin__param *p = &o->params[i];
+        if (fanin_program_descends(o->program, p->weight)) continue; /* the run has done it */
         o->row->update(o, p, fanin_program_weight(o->program, p->weight).data,
                        fanin_program_gradient(o->program, p->weight).data);
     }

@@ -75,8 +75,10 @@ void fanin__optimizer_set_steps(fanin_optimizer *o, uint64_t steps);
 
 /* ---- for the loop -------------------------------------------------------------------------------- */
 
-/* Whether programs of this optimiser need options.curvature. Errors as fanin_optimizer_create. */
-fanin_status fanin__optimizer_needs_curvature(const char *text, bool *needs, fanin_err *err);
+/* Whether programs of this optimiser need options.curvature, and whether it needs gradients in memory: without
+ * them the program may descend (options.descend). Errors as fanin_optimizer_create. */
+fanin_status fanin__optimizer_needs(const char *text, bool *curvature, bool *gradients,
+                                    fanin_err *err);
 /* Before the program's run: random directions of this step, where the row wants them. */
 void fanin__optimizer_prepare(fanin_optimizer *o);
 /* Seed of those directions (0 at first). */

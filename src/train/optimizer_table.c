@@ -153,10 +153,13 @@ fanin_status fanin__optimizer_parse(const char *text, const fanin__optimizer_row
                                 FANIN_COUNT(options), s, err);
 }
 
-fanin_status fanin__optimizer_needs_curvature(const char *text, bool *needs, fanin_err *err) {
+fanin_status fanin__optimizer_needs(const char *text, bool *curvature, bool *gradients,
+                                    fanin_err *err) {
     const fanin__optimizer_row *r = NULL;
     fanin__settings s;
     FANIN_TRY(fanin__optimizer_parse(text, &r, &s, err));
-    *needs = r->curvature;
+    *curvature = r->curvature;
+    *gradients = r->update != fanin__update_torch || r->kind != FANIN__UPDATE_SGD || r->slots[0] ||
+                 s.weight_decay != 0;
     return FANIN_OK;
 }

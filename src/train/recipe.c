@@ -47,8 +47,17 @@ fanin_status fanin__recipe_init(fanin__recipe *r, const fanin_train_options *o, 
     return FANIN_OK;
 }
 
+bool fanin__recipe_needs_gradients(const fanin_train_options *o) {
+    return o->l1 != 0 || o->l2 != 0 || o->decay != 0 || o->max_norm != 0 || o->clip_value != 0 ||
+           o->clip_norm != 0 || o->clip_agc != 0 || o->gradient_noise != 0 || o->group_count;
+}
+
+double fanin__recipe_rate(const fanin__recipe *r, uint64_t step) {
+    return r->lr * fanin__schedule_factor(&r->schedule, step, r->steps);
+}
+
 void fanin__recipe_step(const fanin__recipe *r, fanin_optimizer *o, uint64_t step) {
-    fanin_optimizer_set_lr(o, r->lr * fanin__schedule_factor(&r->schedule, step, r->steps));
+    fanin_optimizer_set_lr(o, fanin__recipe_rate(r, step));
     if (r->clip_value > 0) fanin__clip_value(o, r->clip_value);
     if (r->clip_norm > 0) fanin__clip_norm(o, r->clip_norm);
     if (r->clip_agc > 0) fanin__clip_agc(o, r->clip_agc);

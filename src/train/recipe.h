@@ -55,6 +55,9 @@ typedef struct fanin__recipe {
 /* Reads the options' share and sets the optimiser's groups. ARG, NOTFOUND. */
 fanin_status fanin__recipe_init(fanin__recipe *r, const fanin_train_options *o, uint64_t steps,
                                 fanin_optimizer *optimizer, fanin_err *err);
+/* Whether something around the step reads gradients, or gives weights a rate or a limit of their own. */
+bool fanin__recipe_needs_gradients(const fanin_train_options *o);
+double fanin__recipe_rate(const fanin__recipe *r, uint64_t step); /* of learning */
 /* One update: step counts from 0. Gradients of the program are changed in place. */
 void fanin__recipe_step(const fanin__recipe *r, fanin_optimizer *optimizer, uint64_t step);
 

@@ -88,7 +88,9 @@ static fanin_status plan_all(fanin_trainer *t, fanin_err *err) {
     const char *optimizer = o->optimizer ? o->optimizer : "sgd";
     fanin_program_options train = {
         .batch = o->batch, .gradients = true, .activity_l1 = o->activity_l1};
-    FANIN_TRY(fanin__optimizer_needs_curvature(optimizer, &train.curvature, err));
+    bool gradients;
+    FANIN_TRY(fanin__optimizer_needs(optimizer, &train.curvature, &gradients, err));
+    train.descend = !gradients && !fanin__recipe_needs_gradients(o);
     FANIN_TRY(fanin__train_plan(t, train, &t->train, err));
     FANIN_TRY(fanin__train_plan(
         t, (fanin_program_options){.batch = (int64_t)eval_batch, .eval = true}, &t->eval, err));
@@ -228,6 +230,7 @@ static fanin_status one_step(fanin_trainer *t, session *s, fanin_err *err) {
     FANIN_TRY(fanin__batch_load(t, step, err));
     fanin__optimizer_prepare(t->optimizer);
     fanin_program_set_run(t->train, step);
+    fanin_program_set_rate(t->train, fanin__recipe_rate(&t->recipe, step)); /* where it descends */
     FANIN_TRY(fanin_program_run(t->train, err));
     double loss = fanin_program_loss(t->train);
     if (!isfinite(loss)) {

@@ -26,7 +26,8 @@ static bench open_bench(const char *model, const char *optimizer, const char *lo
     fanin_err err = {0};
     fanin_program_options o = {.batch = batch, .loss = loss, .gradients = true};
     assert_ok_err(fanin_graph_load(model, &b.graph, &err), err);
-    assert_ok_err(fanin__optimizer_needs_curvature(optimizer, &o.curvature, &err), err);
+    bool reads; /* gradients: they are written by the tests */
+    assert_ok_err(fanin__optimizer_needs(optimizer, &o.curvature, &reads, &err), err);
     assert_ok_err(fanin_program_create(b.graph, &o, &b.program, &err), err);
     assert_ok_err(fanin_optimizer_create(optimizer, b.program, &b.optimizer, &err), err);
     return b;

@@ -108,6 +108,123 @@ TEST(evaluations_do_not_disturb) {
     fanin_train_result_fini(&b);
 }
 
+/* ---- descent inside the run --------------------------------------------------------------------------- */
+
+static int descending(fanin_trainer *t) {
+    const fanin_program *p = fanin_trainer_program(t);
+    int count = 0;
+    for (int i = 0; i < fanin_program_weight_count(p); i++) count += fanin_program_descends(p, i);
+    return count;
+}
+
+/* Also where the run ended in numbers that are none: b's weights are a's, and finite. */
+static void assert_close_weights(fanin_trainer *a, fanin_trainer *b, const char *what) {
+    const fanin_program *p = fanin_trainer_program(a), *q = fanin_trainer_program(b);
+    for (int i = 0; i < fanin_program_weight_count(p); i++) {
+        fanin_buffer u = fanin_program_weight(p, i), v = fanin_program_weight(q, i);
+        double apart = 0, size = 0;
+        for (size_t k = 0; k < u.count; k++) {
+            double x = (double)((const float *)u.data)[k], y = (double)((const float *)v.data)[k];
+            apart += (x - y) * (x - y);
+            size += x * x;
+        }
+        if (!(apart <= 1e-8 * size) || !isfinite(size))
+            fail_msg("%s, %s: apart by %g of %g", what, fanin_program_weight_name(p, i),
+                     sqrt(apart), sqrt(size));
+    }
+}
+
+static void assert_close_looks(const fanin_train_result *a, const fanin_train_result *b) {
+    assert_int_equal(a->monitor_count, b->monitor_count);
+    for (size_t i = 0; i < a->monitor_count * (size_t)a->layer_count; i++) {
+        const fanin_train_layer *x = &a->monitors[i], *y = &b->monitors[i];
+        assert_true(x->weight_gradient > 0 && x->gradient > 0);
+        assert_near(y->weight_gradient, x->weight_gradient, 1e-7, 1e-3);
+        assert_near(y->gradient, x->gradient, 1e-7, 1e-3);
+        if (isnan(x->update_ratio)) continue; /* the end: no step follows */
+        assert_true(x->update_ratio > 0);
+        assert_near(y->update_ratio, x->update_ratio, 1e-7, 1e-3);
+    }
+}
+
+/* Plain sgd is done by the products; momentum without momentum and a group that changes nothing are not. */
+TEST(descent_is_the_separate_update) {
+    const char *const same[] = {"*=lr:1"};
+    const struct {
+        const char *model, *plain, *apart;
+        int products;
+        bool group, diverges;
+    } cases[] = {
+        {"mlp:1024-30x2-9,act=tanh", "sgd:lr=0.1", "momentum:lr=0.1,mu=0", 3, false, false},
+        {"mlp:1024-30x2-9,norm=batch", "sgd:lr=0.1", "sgd:lr=0.1", 3, true, false},
+        {"mlp:1024-30x2-9", "sgd:lr=1e6", "sgd:lr=1e6", 3, true, true}};
+    for (size_t c = 0; c < FANIN_COUNT(cases); c++) {
+        fanin_graph *g = load(cases[c].model);
+        fanin_dataset *d = open_data("shapeset");
+        fanin_train_options o = {.optimizer = cases[c].plain,
+                                 .schedule = "cosine:warmup=3",
+                                 .steps = 40,
+                                 .batch = 12,
+                                 .eval_samples = 100,
+                                 .monitor_every = cases[c].diverges ? 0 : 8};
+        fanin_trainer *t[2] = {make(g, d, &o, "he"), NULL};
+        o.optimizer = cases[c].apart;
+        o.groups = same;
+        o.group_count = cases[c].group;
+        t[1] = make(g, d, &o, "he");
+        assert_int_equal(descending(t[0]), cases[c].products);
+        assert_int_equal(descending(t[1]), 0);
+        fanin_train_result r[2];
+        fanin_err err = {0};
+        for (int i = 0; i < 2; i++) assert_ok_err(fanin_trainer_run(t[i], &r[i], &err), err);
+        assert_close_weights(t[1], t[0], cases[c].model);
+        assert_int_equal(r[0].count, r[1].count);
+        assert_true(r[0].diverged == cases[c].diverges && r[1].diverged == cases[c].diverges);
+        assert_int_equal(r[0].diverged_at, r[1].diverged_at);
+        assert_string_equal(r[0].diverged_layer, r[1].diverged_layer);
+        if (!cases[c].diverges) assert_close_looks(&r[1], &r[0]);
+        for (int i = 0; i < 2; i++) {
+            fanin_train_result_fini(&r[i]);
+            fanin_trainer_destroy(t[i]);
+        }
+        fanin_dataset_close(d);
+        fanin_graph_destroy(g);
+    }
+}
+
+/* What reads gradients finds them. */
+TEST(recipes_that_read_gradients_keep_them) {
+    static const char *const same[] = {"*=lr:1"};
+    const fanin_train_options recipes[] = {{.optimizer = "sgd:weight_decay=0.1"},
+                                           {.optimizer = "adam"},
+                                           {.l1 = 1e-4},
+                                           {.l2 = 1e-4},
+                                           {.decay = 1e-4},
+                                           {.max_norm = 1},
+                                           {.clip_value = 1},
+                                           {.clip_norm = 1},
+                                           {.clip_agc = 0.1},
+                                           {.gradient_noise = 1e-6},
+                                           {.groups = same, .group_count = 1}};
+    fanin_graph *g = load("mlp:2-4x1-2");
+    fanin_dataset *d = open_data("xor:bits=2");
+    for (size_t i = 0; i < FANIN_COUNT(recipes); i++) {
+        fanin_train_options o = recipes[i];
+        o.steps = 3;
+        o.batch = 4;
+        fanin_trainer *t = make(g, d, &o, "he");
+        if (descending(t)) fail_msg("recipe %zu descends", i);
+        fanin_train_result r;
+        fanin_err err = {0};
+        assert_ok_err(fanin_trainer_run(t, &r, &err), err);
+        assert_int_equal(r.steps, 3);
+        fanin_train_result_fini(&r);
+        fanin_trainer_destroy(t);
+    }
+    fanin_dataset_close(d);
+    fanin_graph_destroy(g);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------------- */
 
 static fanin_status refuse(const char *model, const char *data, const fanin_train_options *o,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job, end to end: explain, initialise, check, train and compare six initialisations of the
+# The main job, end to end: explain, initialise, check, train and compare seven initialisations of the
 # network of Glorot & Bengio (2010) on their own endless task, and write report/index.html. Needs no
 # download. If MNIST is found, it gets a page of its own.
 #   scripts/demo.sh build/fanin [STEPS]
@@ -7,7 +7,7 @@ set -eu
 fanin=$1
 steps=${2:-20000}
 model=mlp:1024-100x5-9,act=tanh
-schemes=zeros,normal:std=0.01,torch,xavier,he,orthogonal
+schemes=auto,zeros,normal:std=0.01,torch,xavier,he,orthogonal
 mkdir -p report
 
 echo "== which weights: fanin explain $model --scheme xavier"
@@ -21,7 +21,7 @@ $fanin check $model --scheme xavier --data shapeset --batch 300 --fail-on never
 echo
 link=""
 if $fanin data info mnist >/dev/null 2>&1; then link="--link mnist.html"; fi
-echo "== six starts of one network, three seeds each, $steps updates of 10 samples"
+echo "== seven starts of one network, three seeds each, $steps updates of 10 samples"
 # torch's weights are the paper's "standard"; the paper's biases are 0.
 $fanin compare $model --data shapeset --schemes $schemes --rule '*.bias=zeros' --steps "$steps" \
   --batch 10 --optimizer sgd:lr=0.03 --seeds 3 --html report/index.html $link

@@ -42,36 +42,35 @@ static void table_fini(table *t) {
     fanin_free(t->low);
 }
 
+/* A number of so many decimals; a column of them reads better than significant digits do. */
+static void decimals(fanin__cells *cells, int digits, double v) {
+    if (isfinite(v))
+        fanin__cell(cells, "%.*f", digits, v);
+    else
+        fanin__cell_number(cells, v);
+}
+
 static void ranking(fanin_page *p, const fanin_comparison *c, const table *t) {
     fanin__cells cells = {0};
-    static const char *const names[] = {"configuration",
-                                        "test error %",
-                                        "95 % from",
-                                        "to",
-                                        "p",
-                                        "trained",
-                                        "test loss",
-                                        "steps to target",
-                                        "verdict before training",
-                                        "signal, decades / layer",
-                                        "gradient, decades / layer",
-                                        "seconds",
-                                        NULL};
+    static const char *const names[] = {
+        "configuration", "test error %", "95 % from", "to",       "p",       "trained", "test loss",
+        "to target",     "before",       "signal",    "gradient", "seconds", NULL};
+    bool error = c->rank_count && isfinite(c->ranks[0].error);
     fanin__heads(&cells, names);
     for (size_t i = 0; i < t->rows; i++) {
         const fanin_compare_rank *r = &c->ranks[i];
         fanin__cell(&cells, "%s", t->names[i]);
-        fanin__cell_number(&cells, 100 * r->error);
-        fanin__cell_number(&cells, t->low[i]);
-        fanin__cell_number(&cells, t->high[i]);
-        fanin__cell_number(&cells, r->p_value);
+        decimals(&cells, 1, 100 * r->error);
+        decimals(&cells, error ? 1 : 4, t->low[i]);
+        decimals(&cells, error ? 1 : 4, t->high[i]);
+        decimals(&cells, 3, r->p_value);
         fanin__cell(&cells, "%d of %d", r->trained, r->runs);
-        fanin__cell_number(&cells, r->loss);
-        fanin__cell_number(&cells, r->steps_to_target);
+        decimals(&cells, error ? 3 : 4, r->loss);
+        decimals(&cells, 0, r->steps_to_target);
         fanin__cell(&cells, "%s", r->signal ? fanin_verdict_name(r->verdict) : "");
-        fanin__cell_number(&cells, r->forward_slope);
-        fanin__cell_number(&cells, r->backward_slope);
-        fanin__cell_number(&cells, r->seconds);
+        decimals(&cells, 2, r->forward_slope);
+        decimals(&cells, 2, r->backward_slope);
+        decimals(&cells, 1, r->seconds);
     }
     fanin__put_table(p, "Best first", 12, &cells);
 }
@@ -196,8 +195,8 @@ static void how(fanin_page *p, const fanin_comparison *c) {
         text, sizeof text,
         "Runs of one seed see the same batches in the same order. p: Wilcoxon's signed-rank test "
         "against the best, seed by seed, with Holm's correction. Trained: runs whose test loss "
-        "fell "
-        "by more than 3 %%. Target: test loss %.4g.",
+        "fell by more than 3 %%. To target: steps until test loss %.4g. Before: the verdict on the "
+        "untrained network; signal and gradient: decades a layer.",
         c->target_loss);
     if (fanin_comparison_least_p(c) > 0.05)
         n += snprintf(text + n, sizeof text - (size_t)n,

@@ -17,7 +17,7 @@ const char fanin__page_style[] =
     "h2{font-size:1.2rem;margin:2em 0 .6em;padding-top:.6em;border-top:1px solid var(--line)}"
     ".lead{color:var(--dim);margin-top:0;max-width:75ch}p{max-width:75ch}a{color:var(--c0)}\n"
     ".grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:"
-    "18px;align-items:start}\n"
+    "18px;align-items:start}.intervals{grid-column:1/-1}.intervals svg{max-width:760px}\n"
     "figure{margin:0;padding:14px 14px 10px;background:var(--card);border:1px solid "
     "var(--line);border-radius:8px;min-width:0}"
     "figcaption "

@@ -71,7 +71,8 @@ static bool store(cli *c, const cli_option *o, const char *value) {
     case CLI_LIST: return list_add(o->out, value);
     case CLI_NUMBER:
         *(double *)o->out = strtod(value, &end);
-        if (end != value && *end == '\0') return true;
+        /* NaN is what verbs hold where nothing is given, so it cannot be given */
+        if (end != value && *end == '\0' && !isnan(*(double *)o->out)) return true;
         c->exit_code = cli_usage(c, "--%s %s: expected a number", o->name, value);
         return false;
     case CLI_COUNT:

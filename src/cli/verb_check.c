@@ -279,7 +279,9 @@ static int set_thresholds(cli *c, const cli_list *list, fanin_thresholds *t) {
         if (!equals) return cli_usage(c, "--threshold %s: expected NAME=NUMBER", list->items[i]);
         snprintf(name, sizeof name, "%.*s", (int)(equals - list->items[i]), list->items[i]);
         double value = strtod(equals + 1, &end);
-        if (end == equals + 1 || *end || !fanin_threshold_set(t, name, value))
+        if (end == equals + 1 || *end || isnan(value))
+            return cli_usage(c, "--threshold %s: expected a number behind '='", list->items[i]);
+        if (!fanin_threshold_set(t, name, value))
             return cli_usage(c,
                              "--threshold %s: expected slope, range, layer, saturated, dead, "
                              "correlation or loss",

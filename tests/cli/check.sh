@@ -58,6 +58,9 @@ set +f
 exits 2 no_such_threshold "$FANIN" check mlp:4-3-2 --threshold deep=1
 says no_such_threshold_says "expected slope, range"
 exits 2 threshold_without_number "$FANIN" check mlp:4-3-2 --threshold slope=
+exits 2 threshold_no_number "$FANIN" check mlp:4-3-2 --threshold slope=nan
+says threshold_no_number_says "expected a number"
+exits 2 rate_no_number "$FANIN" check mlp:4-3-2 --lr nan
 exits 2 threshold_without_equals "$FANIN" check mlp:4-3-2 --threshold slope
 
 # Figures: the update ratio is proportional to the rate; several seeds have a spread, one has none.

@@ -46,6 +46,10 @@ code() {
     [ -s "$tmp/e" ] || fail "silent: $*"
 }
 code 4 $FANIN theory tanh --sigma-w2 -1
+for o in sigma-w2 sigma-b2 depth dropout residual time; do
+    code 2 $FANIN theory tanh --$o nan
+    has "$(cat "$tmp/e")" "--$o nan: expected a number"
+done
 code 4 $FANIN theory 'exp(x^2)' --sigma-w2 1
 code 4 $FANIN theory relu --critical --sigma-b2 0.3
 code 2 $FANIN gain nosuch

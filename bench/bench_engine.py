@@ -266,6 +266,11 @@ def main():
     options.bench = os.path.join(options.build, "bench", "bench_engine")
     wanted = options.cases or list(CASES) + ["plan_" + p for p in PLANNING]
     for name in wanted:
+        model = PLANNING[name[5:]][0] if name.startswith("plan_") else CASES[name][0]
+        path = model.replace("GRAPHS", options.graphs)
+        if path != model and not os.path.exists(path):
+            print(f"{name}: skipped, {path} is not there", file=sys.stderr)
+            continue
         row = planning(name[5:], options) if name.startswith("plan_") else run_case(name, options)
         print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
 

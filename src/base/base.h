@@ -48,6 +48,10 @@ typedef struct fanin__option {
 #define FANIN__OPTION(type, id, low, high) \
     { #id, low, high, offsetof(type, id), false }
 
+/* The options of "NAME:options", whose name has n characters; "" without a ':'. ARG where nothing follows
+ * the ':'. */
+fanin_status fanin__options_of(const char *text, size_t n, const char **options, fanin_err *err);
+
 /* Reads "lr=0.1,mu=0.9" ("" sets nothing) into the struct at `out`. `takes` lists the names allowed with
  * their defaults, "lr=0.01,mu=0.9"; others of the table are refused. ARG, the message beginning with
  * `what` ("optimizer sgd") and naming piece and range. */

@@ -33,6 +33,13 @@ static fanin_status parse_one(const char *what, const char *takes, const char *p
                          p, takes[0] ? takes : "none");
 }
 
+fanin_status fanin__options_of(const char *text, size_t n, const char **options, fanin_err *err) {
+    *options = text[n] ? text + n + 1 : "";
+    if (!text[n] || **options) return FANIN_OK;
+    return fanin_err_set(err, FANIN_ARG, "'%.200s': expected options behind the ':', or no ':'",
+                         text);
+}
+
 fanin_status fanin__options_parse(const char *what, const char *takes, const char *text,
                                   const fanin__option *table, size_t count, void *out,
                                   fanin_err *err) {

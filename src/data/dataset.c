@@ -95,7 +95,7 @@ static const row *find_row(const char *text, size_t n) {
 
 static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d, fanin_err *err) {
     size_t n = strcspn(text, ":");
-    const char *options = text[n] == ':' ? text + n + 1 : "";
+    const char *options;
     const row *r = find_row(text, n);
     if (!r) {
         fanin__text names = {.max = 512};
@@ -108,6 +108,7 @@ static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d
         fanin__text_fini(&names);
         return status;
     }
+    FANIN_TRY(fanin__options_of(text, n, &options, err));
     FANIN_TRY(check_options(r, options, err));
     d->info.about = r->shown.about;
     d->info.target_count = 1;

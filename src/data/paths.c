@@ -213,7 +213,7 @@ fanin_status fanin__data_path(const char *text, fanin_dataset *d, bool *is, fani
     struct stat st;
     char *path = fanin__strndup(text, n);
     if (!path) return FANIN_NOMEM;
-    const char *comma = pair_comma(path), *options = text[n] ? text + n + 1 : "";
+    const char *comma = pair_comma(path), *options;
     bool folder = n && (path[n - 1] == '/' ||
                         (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && strchr(path, '/')));
     for (size_t i = 0; i < FANIN_COUNT(kinds) && !comma && !k; i++)
@@ -225,7 +225,9 @@ fanin_status fanin__data_path(const char *text, fanin_dataset *d, bool *is, fani
         settings s = {.test = k ? k->test : 0, .length = 64, .header = -1, .real = -1};
         d->info.about = k && k->shown.about ? k->shown.about : "arrays";
         d->info.target_count = 1;
-        status = read_options(path, k ? k->takes : "test=0", options, &s, err);
+        status = fanin__options_of(text, n, &options, err);
+        if (status == FANIN_OK)
+            status = read_options(path, k ? k->takes : "test=0", options, &s, err);
         if (status == FANIN_OK)
             status = comma ? open_pair(path, comma, &s, d, err) : k->open(path, &s, d, err);
     }

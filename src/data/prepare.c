@@ -242,9 +242,11 @@ fanin_status fanin__prepare(fanin_dataset *d, const char *text, fanin_err *err) 
     int k = find_kind(text, n);
     settings o = {.keep = 0, .eps = k == ZCA ? 0.01 : 0};
     char what[48];
+    const char *given;
+    FANIN_TRY(fanin__options_of(text, n, &given, err));
     snprintf(what, sizeof what, "preparation %s", rows[k].name);
-    FANIN_TRY(fanin__options_parse(what, rows[k].takes, text[n] ? text + n + 1 : "", options,
-                                   FANIN_COUNT(options), &o, err));
+    FANIN_TRY(
+        fanin__options_parse(what, rows[k].takes, given, options, FANIN_COUNT(options), &o, err));
     for (int i = 0; i < d->info.rank; i++) in *= (size_t)d->info.dims[i];
     if (k >= PCA && in > NUMBERS_MAX)
         return fanin_err_set(err, FANIN_LIMIT, "%s: %zu numbers a sample, expected at most %d",

@@ -191,7 +191,9 @@ fanin_status fanin_rule_parse(const char *text, fanin_rule *rule, fanin_err *err
         return fanin_err_set(err, FANIN_NOTFOUND, "no rule is called '%s'; did you mean %s?", name,
                              fanin__rule_row_nearest(name));
     rule->id = row->id;
-    return text[length] ? options_read(text + length + 1, rule, err) : FANIN_OK;
+    const char *given;
+    FANIN_TRY(fanin__options_of(text, length, &given, err));
+    return options_read(given, rule, err);
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */

@@ -225,9 +225,11 @@ fanin_status fanin__loss_parse(const char *text, fanin__loss *loss, fanin_err *e
         loss->kind = (fanin__loss_kind)i;
         loss->emit = rows[i].emit;
         char what[48];
+        const char *given;
+        FANIN_TRY(fanin__options_of(text, n, &given, err));
         snprintf(what, sizeof what, "loss %s", rows[i].shown.name);
-        return fanin__options_parse(what, rows[i].shown.options, text[n] ? text + n + 1 : "",
-                                    options, FANIN_COUNT(options), loss, err);
+        return fanin__options_parse(what, rows[i].shown.options, given, options,
+                                    FANIN_COUNT(options), loss, err);
     }
     return unknown(text, n, err);
 }

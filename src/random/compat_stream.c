@@ -115,8 +115,8 @@ fanin_status fanin_compat_open(fanin_compat_stream *stream, const char *spec, ui
     memset(stream, 0, sizeof *stream);
     stream->framework = row->framework;
     stream->seed = seed;
-    const char *p = spec + strlen(row->name);
-    if (*p == ':') p++;
+    const char *p;
+    FANIN_TRY(fanin__options_of(spec, strlen(row->name), &p, err));
     for (bool more = true; more;) {
         option o;
         FANIN_TRY(next_option(&p, spec, &o, &more, err));

@@ -146,11 +146,12 @@ fanin_status fanin__optimizer_parse(const char *text, const fanin__optimizer_row
     *s = r->defaults;
     *out = r;
     char what[64], takes[160];
+    const char *given;
+    FANIN_TRY(fanin__options_of(text, n, &given, err));
     snprintf(what, sizeof what, "optimizer %s", r->shown.name);
     snprintf(takes, sizeof takes, "%s%s", r->shown.options,
              strstr(r->shown.options, "mu=") ? ",momentum=mu" : "");
-    return fanin__options_parse(what, takes, text[n] ? text + n + 1 : "", options,
-                                FANIN_COUNT(options), s, err);
+    return fanin__options_parse(what, takes, given, options, FANIN_COUNT(options), s, err);
 }
 
 fanin_status fanin__optimizer_needs(const char *text, bool *curvature, bool *gradients,

@@ -46,9 +46,11 @@ fanin_status fanin__schedule_parse(const char *text, fanin__schedule *s, fanin_e
                              (int)n, text);
     if (s->kind == ONECYCLE) s->final = 4e-6;
     char what[48];
+    const char *given;
+    FANIN_TRY(fanin__options_of(text, n, &given, err));
     snprintf(what, sizeof what, "schedule %s", rows[s->kind].name);
-    return fanin__options_parse(what, rows[s->kind].options, text[n] ? text + n + 1 : "", options,
-                                FANIN_COUNT(options), s, err);
+    return fanin__options_parse(what, rows[s->kind].options, given, options, FANIN_COUNT(options),
+                                s, err);
 }
 
 static double cosine(double from, double to, double share) {

@@ -39,6 +39,13 @@ check recipe "$FANIN" train mlp:2-4x1-2 --data ok.csv:test=0+standardize --schem
   --optimizer lion --schedule cosine:warmup=0.1 --group 'bias=lr:2,decay:0' --l1 1e-4 --l2 1e-4 --decay 0.01 \
   --clip-norm 1 --clip-agc 0.1 --gradient-noise 0.001 --max-norm 3 --activity-l1 1e-4 --augment mixup=0.2 --quiet
 exits 2 bad_schedule "$FANIN" train mlp:2-4x1-2 --data ok.csv --scheme he --steps 5 --batch 4 --schedule cosinus
+for text in "--data ok.csv:" "--data xor:" "--data ok.csv+normalize:" "--data ok.csv --optimizer sgd:" "--data ok.csv --loss mse:" \
+  "--data ok.csv --schedule step:" "--data ok.csv --rule *=normal:" "--data ok.csv --stream torch:"; do
+  set -f
+  exits 2 "nothing_behind_colon $text" "$FANIN" train mlp:2-4x1-2 $text --scheme he --steps 5 --batch 4
+  set +f
+  says nothing_behind_colon_says "behind the ':'"
+done
 exits 2 bad_loss "$FANIN" check mlp:2-4x1-2 --loss crossentropy
 check list_losses "$FANIN" list losses
 check list_schedules "$FANIN" list schedules onecycle

@@ -436,11 +436,18 @@ TEST(streams_open_from_text) {
         {"numpy", "numpy:bits=pcg64"},
         {"numpy:bits=randomstate", "numpy:bits=randomstate"},
         {"jax:mode=original", "jax:mode=original"},
-        {"jax:", "jax:mode=partitionable"},
+        {"jax", "jax:mode=partitionable"},
     };
-    static const char *const bad[] = {"fanin",       "torchx",          "torch:flavour",
-                                      "torch:a=b",   "torch:version=2", "torch:version=1.12",
-                                      "jax:mode=no", "numpy:bits=,",    "torch:,flavour=avx2"};
+    static const char *const bad[] = {"fanin",
+                                      "jax:",
+                                      "torchx",
+                                      "torch:flavour",
+                                      "torch:a=b",
+                                      "torch:version=2",
+                                      "torch:version=1.12",
+                                      "jax:mode=no",
+                                      "numpy:bits=,",
+                                      "torch:,flavour=avx2"};
     fanin_compat_stream s, again;
     fanin_err err = {0};
     char text[64], twice[64];

@@ -307,17 +307,44 @@ static void region(drawing *d, double sign, const char *name, const char *what) 
                        x, y, name, x, y + 17, what);
 }
 
+/* Whether a box of the page lies in the frame, on one side of the critical line, at least a cell away. */
+static bool clear(const drawing *d, double x0, double y0, double x1, double y1) {
+    const fanin_phase_picture *p = d->p;
+    if (x0 < LEFT || x1 > LEFT + WIDTH - 1 || y0 < TOP + 1 || y1 > TOP + HEIGHT) return false;
+    double across = (double)(p->columns - 1) / WIDTH, up = (double)(p->rows - 1) / HEIGHT;
+    size_t left = (size_t)((x0 - LEFT) * across), right = (size_t)ceil((x1 - LEFT) * across);
+    size_t low = (size_t)((TOP + HEIGHT - y1) * up), high = (size_t)ceil((TOP + HEIGHT - y0) * up);
+    bool chaotic = at(d, low, left) >= 0;
+    for (size_t r = low; r <= high; r++)
+        for (size_t c = left; c <= right; c++)
+            if ((at(d, r, c) >= 0) != chaotic) return false;
+    return true;
+}
+
+/* The label goes right or left of the point, above or below: the first place off the critical line. */
 static void point(drawing *d) {
     const fanin_phase_picture *p = d->p;
     if (!p->has_point) return;
     double x = place_x(p, p->point_w2), y = place_y(p, p->point_b2);
     if (x < LEFT || x > LEFT + WIDTH || y < TOP || y > TOP + HEIGHT) return;
-    bool left = x > LEFT + 0.62 * WIDTH, below = y < TOP + 30;
+    const char *label = p->point_label ? p->point_label : "here";
+    double wide = 7.5 * (double)strlen(label); /* of the style's 13 px, about */
+    double farthest = LEFT + 4 + wide;         /* the least end that keeps it in the frame */
+    bool left = x > LEFT + 0.62 * WIDTH, below = y < TOP + 30, free = false;
+    for (int i = 0; i < 4 && !free; i++) {
+        bool l = left != (i % 2 == 1), b = below != (i >= 2);
+        double x0 = l ? fmax(x - 12, farthest) - wide : x + 12, base = y + (b ? 20 : -10);
+        free = clear(d, x0, base - 12, x0 + wide, base + 4);
+        if (!free) continue;
+        left = l;
+        below = b;
+    }
     fanin__text_printf(&d->t,
                        "<circle class=\"you\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>"
                        "<text class=\"youtext halo\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
-                       x, y, x + (left ? -12 : 12), y + (below ? 20 : -10), left ? "end" : "start");
-    fanin__text_puts(&d->t, p->point_label ? p->point_label : "here");
+                       x, y, left ? fmax(x - 12, farthest) : x + 12, y + (below ? 20 : -10),
+                       left ? "end" : "start");
+    fanin__text_puts(&d->t, label);
     fanin__text_puts(&d->t, "</text>\n");
 }
 

@@ -305,11 +305,11 @@ int verb_train(cli *c) {
         {"log", 0, CLI_TEXT, &r.log, "RUNS.db", "keep the run in this store; fanin runs"},
         {"tensorboard", 0, CLI_TEXT, &r.tensorboard, "DIR", "also TensorBoard events"},
         {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also a page: curves, and layers over time"},
-        {"checkpoint", 0, CLI_TEXT, &r.checkpoint, "DIR", "keep last and best there"},
+        {"checkpoint", 0, CLI_TEXT, &r.checkpoint, "DIR", "keep last and best (lowest loss) there"},
         {"checkpoint-every", 0, CLI_COUNT, &r.checkpoint_every, "N",
          "steps between checkpoints (default: at each evaluation)"},
         {"resume", 0, CLI_TEXT, &r.resume, "DIR", "go on from DIR/last.safetensors"},
-        {"output", 'o', CLI_TEXT, &r.out, "OUT.safetensors", "the trained weights"},
+        {"output", 'o', CLI_TEXT, &r.out, "OUT.safetensors", "the weights of the last step"},
         CLI_END,
     };
     int code;

@@ -2,7 +2,8 @@
  * are run, and against figures that can be worked out by hand.
  *
  * Predictions are for infinite width. H0: the mean of a figure over K nets is the prediction, give or take 5/width;
- * statistic |mean - prediction| in standard errors; alpha 1e-4 over at most 1200 comparisons gives z = 5.4. */
+ * statistic |mean - prediction| in standard errors; alpha 1e-4 over 1200 comparisons gives z = 5.4 (normal law; with
+ * few nets the standard error is itself uncertain: seeds are fixed, and the long tier has K = 16). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,25 +99,28 @@ static double standard_error(const tally *t, int k) {
     return sqrt(fmax(t->squares / k - mean * mean, 0) / (k - 1));
 }
 
-/* Relative to the prediction, so that one slack serves all figures. */
-static void compare(const char *what, const char *model, int layer, const tally *t, int k,
-                    double slack) {
+/* Relative to the prediction, so that one slack serves all figures. All misses are shown before the test fails. */
+static int compare(const char *what, const char *model, int layer, const tally *t, int k,
+                   double slack) {
     double off = fabs(t->sum / k - 1), allowed = 5.4 * standard_error(t, k) + slack;
-    if (off <= allowed) return;
-    fail_msg("%s layer %d, %s: mean over %d nets %g of the prediction, allowed 1 +- %g", model,
-             layer, what, k, t->sum / k, allowed);
+    if (off <= allowed) return 0;
+    printf("%s layer %d, %s: mean over %d nets %g of the prediction, allowed 1 +- %g\n", model,
+           layer, what, k, t->sum / k, allowed);
+    return 1;
 }
 
-static void against_nets(const char *name, const char *scheme, int k) {
-    enum { LAYERS = 21, WIDTH = 512 };
-    char model[96];
-    snprintf(model, sizeof model, "mlp:%d-%dx20-10,act=%s", WIDTH, WIDTH, name);
-    fanin_graph *g = load(model);
-    tally second[LAYERS] = {{0}}, gradient[LAYERS] = {{0}}, correlation[LAYERS] = {{0}};
+/* A product over the layers behind, the squared gradient is lognormal over nets, with a variance of about 5/width
+ * a layer. */
+static int against_nets(const fanin_graph *g, const char *model, const char *scheme, int k,
+                        double width) {
+    enum { MOST = 32 };
+    tally second[MOST] = {{0}}, gradient[MOST] = {{0}}, correlation[MOST] = {{0}};
+    int layers = 0, missed = 0;
     for (int seed = 0; seed < k; seed++) {
         fanin_signal *s = measure(g, scheme, 100 + (uint64_t)seed, 1, 8);
-        assert_int_equal(s->layer_count, LAYERS);
-        for (int i = 0; i < LAYERS; i++) {
+        layers = s->layer_count;
+        assert_true(layers > 1 && layers <= MOST);
+        for (int i = 0; i < layers; i++) {
             const fanin_layer_signal *l = &s->layers[i];
             count(&second[i], l->second_moment / l->predicted_second_moment);
             count(&correlation[i], 1 + l->sample_correlation - l->predicted_correlation);
@@ -125,14 +129,23 @@ static void against_nets(const char *name, const char *scheme, int k) {
         }
         fanin_signal_destroy(s);
     }
-    for (int i = 0; i < LAYERS; i++) {
-        compare("second moment", model, i, &second[i], k, 5.0 / WIDTH);
-        compare("correlation", model, i, &correlation[i], k, 5.0 / WIDTH);
-        /* a product over the layers behind: lognormal over nets, with a variance of about 5/width a layer */
-        if (gradient[i].sum > 0)
-            compare("squared gradient", model, i, &gradient[i], k, 5.0 * LAYERS / WIDTH);
+    for (int i = 0; i < layers; i++) {
+        missed += compare("second moment", model, i, &second[i], k, 5 / width);
+        missed += compare("correlation", model, i, &correlation[i], k, 5 / width);
+        if (gradient[i].sum > 0 && 5 * layers < width)
+            missed += compare("squared gradient", model, i, &gradient[i], k, 5 * layers / width);
     }
+    return missed;
+}
+
+static int against_mlps(const char *name, const char *scheme, int k) {
+    enum { WIDTH = 512 };
+    char model[96];
+    snprintf(model, sizeof model, "mlp:%d-%dx20-10,act=%s", WIDTH, WIDTH, name);
+    fanin_graph *g = load(model);
+    int missed = against_nets(g, model, scheme, k, WIDTH);
     fanin_graph_destroy(g);
+    return missed;
 }
 
 TEST(predictions_hold_over_nets) {
@@ -167,13 +180,71 @@ TEST(predictions_hold_over_nets) {
                                         "x*sigmoid(1.702*x)",
                                         "tanh(x)+0.1*x"};
     int some = (int)(3 * test_scale()), k = test_scale() > 4 ? 16 : 5;
+    int missed = 0;
     for (int i = 0; i < (int)FANIN_COUNT(names) && i < some; i++) {
         char quoted[64];
         snprintf(quoted, sizeof quoted, "%s", names[i]);
         printf("%s: K = %d\n", quoted, k);
-        against_nets(quoted, "lecun_normal", k);
-        against_nets(quoted, "orthogonal", k);
+        missed += against_mlps(quoted, "lecun_normal", k);
+        missed += against_mlps(quoted, "orthogonal", k);
     }
+    if (missed) fail_msg("%d figures are not as predicted", missed);
+}
+
+/* x + W' f(W f(x)), f(x) before each layer (He et al. 2016, identity mappings), with or without layer norm. */
+static fanin_graph *preactivation(int blocks, int64_t width, const char *f, bool norm) {
+    fanin_graph_builder *b;
+    fanin_graph *g;
+    fanin_err err = {0};
+    const int64_t in[2] = {-1, width}, square[2] = {width, width}, last[2] = {width, 10};
+    char name[32];
+    assert_ok(fanin_graph_builder_create("preactivation", 17, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 2, in), stream = x;
+    for (int i = 0; i < 2 * blocks + 2; i++) {
+        int v = x;
+        bool inner = i > 0 && i < 2 * blocks + 1;
+        if (inner && i % 2 == 1) stream = x;
+        if (i > 0 && norm) {
+            snprintf(name, sizeof name, "norm%d.weight", i);
+            int gain = fanin_graph_initializer(b, name, FANIN_F32, 1, &width, NULL);
+            snprintf(name, sizeof name, "norm%d", i);
+            v = fanin_graph_node(b, "LayerNormalization", name, (int[]){v, gain}, 2, NULL, 0, 1);
+        }
+        if (i > 0) v = fanin_graph_node(b, f, NULL, &v, 1, NULL, 0, 1);
+        snprintf(name, sizeof name, "fc%d.weight", i);
+        int w =
+            fanin_graph_initializer(b, name, FANIN_F32, 2, i > 2 * blocks ? last : square, NULL);
+        snprintf(name, sizeof name, "fc%d", i);
+        x = fanin_graph_node(b, "MatMul", name, (int[]){v, w}, 2, NULL, 0, 1);
+        if (inner && i % 2 == 0)
+            x = fanin_graph_node(b, "Add", NULL, (int[]){stream, x}, 2, NULL, 0, 1);
+    }
+    fanin_graph_output(b, x, "y");
+    assert_ok_err(fanin_graph_builder_finish(b, &g, &err), err);
+    return g;
+}
+
+TEST(predictions_hold_in_residual_networks) {
+    static const char *const functions[] = {"Relu", "Tanh"};
+    enum { BLOCKS = 8, WIDTH = 256 };
+    int missed = 0, k = test_scale() > 4 ? 16 : 5;
+    for (int i = 0; i < 4; i++) {
+        char label[64];
+        snprintf(label, sizeof label, "preactivation %s%s", functions[i / 2],
+                 i % 2 ? ", norm" : "");
+        fanin_graph *g = preactivation(BLOCKS, WIDTH, functions[i / 2], i % 2);
+        missed += against_nets(g, label, "auto", k, WIDTH);
+        if (test_scale() > 4) missed += against_nets(g, label, "he", k, WIDTH);
+        fanin_graph_destroy(g);
+    }
+    /* 16 channels at the narrowest; gradients of so few are left to the slopes below */
+    static const char *const resnets[] = {"resnet:20,norm=none", "resnet:20,norm=batch"};
+    for (int i = 0; i < 2 && test_scale() > 4; i++) {
+        fanin_graph *g = load(resnets[i]);
+        missed += against_nets(g, resnets[i], "auto", k, 16);
+        fanin_graph_destroy(g);
+    }
+    if (missed) fail_msg("%d figures are not as predicted", missed);
 }
 
 /* Slope of log10 of the gradient over the layers. */
@@ -197,7 +268,7 @@ static void meets_targets(const fanin_graph *g, const char *model, int seeds, in
     for (int i = 0; i < s->layer_count; i++) {
         const fanin_layer_signal *l = &s->layers[i];
         double ratio = l->second_moment / l->target_second_moment;
-        if (!(ratio > 0.4 && ratio < 2))
+        if (!(ratio > 0.5 && ratio < 2))
             fail_msg("%s %s: second moment %g, target %g", model, l->name, l->second_moment,
                      l->target_second_moment);
     }
@@ -219,7 +290,8 @@ TEST(auto_meets_its_targets) {
     };
     for (size_t i = 0; i < FANIN_COUNT(models); i++) {
         fanin_graph *g = load(models[i]);
-        meets_targets(g, models[i], 6, 8);
+        bool costly = strncmp(models[i], "resnet", 6) == 0 && test_scale() <= 4;
+        meets_targets(g, models[i], costly ? 3 : 16, costly ? 4 : 8);
         fanin_graph_destroy(g);
     }
 }

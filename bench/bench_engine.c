@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 
 #include "base/base.h"
+#include "bench.h"
 #include "compute/compute.h"
 #include "engine/fast.h"
 #include "engine/program.h"
@@ -30,19 +31,6 @@ typedef struct subject {
     fanin_optimizer *optimizer;
     double read_seconds, plan_seconds;
 } subject;
-
-static void must(fanin_status status, const fanin_err *err) {
-    if (status == FANIN_OK) return;
-    fprintf(stderr, "%s\n", err->message);
-    exit(3);
-}
-
-static double cpu_seconds(void) {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec +
-           1e-6 * ((double)u.ru_utime.tv_usec + (double)u.ru_stime.tv_usec);
-}
 
 static double peak_megabytes(void) {
     struct rusage u;

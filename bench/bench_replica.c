@@ -12,21 +12,9 @@
 #include <sys/resource.h>
 
 #include "base/base.h"
+#include "bench.h"
 #include "engine/replicas.h"
 #include "fanin/train.h"
-
-static void must(fanin_status status, const fanin_err *err) {
-    if (status == FANIN_OK) return;
-    fprintf(stderr, "%s\n", err->message);
-    exit(3);
-}
-
-static double cpu_seconds(void) {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec +
-           1e-6 * ((double)u.ru_utime.tv_usec + (double)u.ru_stime.tv_usec);
-}
 
 /* One block's steps, each many times in a row: so much for each primitive. */
 static void profile(fanin_program *p) {

@@ -167,11 +167,6 @@ static void draw_series(fanin__text *t, const fanin_series *s, size_t index, con
 
 /* ---- the table under a chart -------------------------------------------------------------------- */
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* All x of all series, ascending, each once. */
 static double *all_x(const fanin_chart *c, size_t *count) {
     size_t n = 0;
@@ -181,7 +176,7 @@ static double *all_x(const fanin_chart *c, size_t *count) {
     n = 0;
     for (size_t s = 0; s < c->series_count; s++)
         for (size_t i = 0; i < c->series[s].n; i++) x[n++] = c->series[s].x[i];
-    qsort(x, n, sizeof *x, compare_doubles);
+    qsort(x, n, sizeof *x, fanin__compare_doubles);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
         if (kept == 0 || x[i] != x[kept - 1]) x[kept++] = x[i];

@@ -41,6 +41,11 @@ void fanin__put_layer(fanin__text *t, const char *name, int max) {
     fanin__html_escape(t, head);
 }
 
+int fanin__compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 const char *fanin__figure_text(double v, char buf[32]) {
     if (isnan(v))
         snprintf(buf, 32, "–");

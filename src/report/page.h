@@ -13,6 +13,8 @@ struct fanin_page {
 
 enum { FANIN__PALETTE = 8 }; /* classes c0 .. c7 of the style sheet */
 
+/* For qsort: ascending. */
+int fanin__compare_doubles(const void *a, const void *b);
 /* &, <, >, quotes. */
 void fanin__html_escape(fanin__text *t, const char *s);
 /* At most four significant digits, "1e-05" for the far ends; NaN is an en dash. */

@@ -172,11 +172,6 @@ static void spread(double share, double low, double high, double widest, double 
 
 enum { ROWS_MAX = 20 };
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Of all layers; one that is four times as wide as the middle one must not hide the others. */
 static double common_range(const fanin_signal *s, bool gradient) {
     double range[ROWS_MAX];
@@ -185,7 +180,7 @@ static double common_range(const fanin_signal *s, bool gradient) {
         const fanin_layer_signal *l = &s->layers[rows > 1 ? i * (n - 1) / (rows - 1) : 0];
         range[i] = gradient ? l->grad_range : l->h_range;
     }
-    qsort(range, rows, sizeof *range, compare_doubles);
+    qsort(range, rows, sizeof *range, fanin__compare_doubles);
     return fmin(range[rows - 1], 4 * range[rows / 2]);
 }
 

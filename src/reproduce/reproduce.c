@@ -27,6 +27,14 @@ const char *fanin_claim_verdict_name(fanin_claim_verdict v) {
 
 /* ---- for measures ---------------------------------------------------------------------------------- */
 
+fanin_status fanin__gain_of(const char *name, fanin_gain *gain, fanin_err *err) {
+    fanin_activation *act;
+    FANIN_TRY(fanin_activation_parse(name, &act, err));
+    fanin_status status = fanin_gain_solve(act, gain, err);
+    fanin_activation_destroy(act);
+    return status;
+}
+
 void fanin__measured(fanin_claim *c, const char *format, ...) {
     va_list args;
     va_start(args, format);

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "fanin/reproduce.h"
+#include "fanin/theory.h"
 
 typedef struct fanin__lab fanin__lab;
 
@@ -66,6 +67,8 @@ void fanin__wilson(int64_t k, int64_t n, double *low, double *high);
 fanin_status fanin__measure(fanin__lab *lab, const fanin__claim_row *row, fanin_claim *c,
                             fanin_err *err);
 
+/* The gains of an activation by name. */
+fanin_status fanin__gain_of(const char *name, fanin_gain *gain, fanin_err *err);
 /* Fills c->measured. */
 void fanin__measured(fanin_claim *c, const char *format, ...) FANIN_PRINTF(2, 3);
 /* Sets the verdict to `holds`. */

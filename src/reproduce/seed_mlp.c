@@ -371,12 +371,8 @@ static fanin_status he_doubles(fanin__lab *lab, fanin_claim *c, fanin_err *err) 
 
 static fanin_status xavier_vanishes(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
     (void)lab;
-    fanin_activation *act;
     fanin_gain g;
-    FANIN_TRY(fanin_activation_parse("relu", &act, err));
-    fanin_status status = fanin_gain_solve(act, &g, err);
-    fanin_activation_destroy(act);
-    FANIN_TRY(status);
+    FANIN_TRY(fanin__gain_of("relu", &g, err));
     c->ours = g.second_moment;
     fanin__measured(
         c,

@@ -176,12 +176,8 @@ const fanin__paper fanin__paper_saxe2014 = {
 
 static fanin_status he_gain(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
     (void)lab;
-    fanin_activation *act;
     fanin_gain g;
-    FANIN_TRY(fanin_activation_parse("relu", &act, err));
-    fanin_status status = fanin_gain_solve(act, &g, err);
-    fanin_activation_destroy(act);
-    FANIN_TRY(status);
+    FANIN_TRY(fanin__gain_of("relu", &g, err));
     c->ours = g.gain;
     fanin__measured(c, "1/sqrt(E relu(z)^2) = %.12f", g.gain);
     return FANIN_OK;
@@ -340,12 +336,8 @@ const fanin__paper fanin__paper_klambauer2017 = {"klambauer2017",
 /* ---- Brock, De, Smith 2021 ----------------------------------------------------------------------------------- */
 
 static fanin_status nf_gamma(const char *name, fanin_claim *c, fanin_err *err) {
-    fanin_activation *act;
     fanin_gain g;
-    FANIN_TRY(fanin_activation_parse(name, &act, err));
-    fanin_status status = fanin_gain_solve(act, &g, err);
-    fanin_activation_destroy(act);
-    FANIN_TRY(status);
+    FANIN_TRY(fanin__gain_of(name, &g, err));
     c->ours = g.nf_gamma;
     fanin__measured(c, "1/sqrt(Var %s(z)) = %.12f; the published one was sampled", name,
                     g.nf_gamma);

@@ -10,6 +10,7 @@
 #include "fanin/theory.h"
 #include "faults.h"
 #include "probe/spectral.h"
+#include "networks.h"
 #include "testing.h"
 
 /* ---- linear algebra ------------------------------------------------------------------------------- */
@@ -92,20 +93,6 @@ TEST(operators_known_by_products) {
 }
 
 /* ---- networks in double, by differences --------------------------------------------------------------- */
-
-static fanin_graph *load(const char *model) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_load(model, &g, &err), err);
-    return g;
-}
-
-static fanin_program *program_of(const fanin_graph *g, fanin_program_options o) {
-    fanin_program *p;
-    fanin_err err = {0};
-    assert_ok_err(fanin_program_create(g, &o, &p, &err), err);
-    return p;
-}
 
 enum { BATCH_MAX = 16, WIDTH_MAX = 8 };
 

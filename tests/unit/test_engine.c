@@ -6,14 +6,8 @@
 #include "base/base.h"
 #include "fanin/engine.h"
 #include "fanin/format.h"
+#include "networks.h"
 #include "testing.h"
-
-static fanin_graph *builtin(const char *text) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_builtin(text, &g, &err), err);
-    return g;
-}
 
 /* x of `batch` x 3 x 6 x 6: convolution, batch norm, relu, max pooling, dense. */
 static fanin_graph *small_net(void) {
@@ -60,13 +54,6 @@ static void fill(fanin_program *p) {
     }
     fanin_buffer t = fanin_program_target(p);
     for (size_t k = 0; k < t.count; k++) ((int64_t *)t.data)[k] = (int64_t)(k % 3);
-}
-
-static fanin_program *program_of(const fanin_graph *g, fanin_program_options o) {
-    fanin_program *p;
-    fanin_err err = {0};
-    assert_ok_err(fanin_program_create(g, &o, &p, &err), err);
-    return p;
 }
 
 static int weight_called(const fanin_program *p, const char *name) {

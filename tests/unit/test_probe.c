@@ -10,14 +10,8 @@
 #include "faults.h"
 #include "operator/activation_node.h"
 #include "probe/layers.h"
+#include "networks.h"
 #include "testing.h"
-
-static fanin_graph *load(const char *model) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_load(model, &g, &err), err);
-    return g;
-}
 
 static fanin_signal *measure(const fanin_graph *g, const char *scheme, const char *rule,
                              const fanin_signal_options *o) {

@@ -7,21 +7,8 @@
 #include "engine/replicas.h"
 #include "fanin/engine.h"
 #include "faults.h"
+#include "networks.h"
 #include "testing.h"
-
-static fanin_graph *builtin(const char *text) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_builtin(text, &g, &err), err);
-    return g;
-}
-
-static fanin_program *program_of(const fanin_graph *g, fanin_program_options o) {
-    fanin_program *p;
-    fanin_err err = {0};
-    assert_ok_err(fanin_program_create(g, &o, &p, &err), err);
-    return p;
-}
 
 static double get(fanin_buffer b, size_t i) {
     return b.dtype == FANIN_F32 ? (double)((const float *)b.data)[i] : ((const double *)b.data)[i];

@@ -12,14 +12,8 @@
 #include "fanin/probe.h"
 #include "fanin/theory.h"
 #include "faults.h"
+#include "networks.h"
 #include "testing.h"
-
-static fanin_graph *load(const char *model) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_load(model, &g, &err), err);
-    return g;
-}
 
 static fanin_plan *plan_of(const fanin_graph *g, const char *scheme) {
     const fanin_init_options o = {.scheme = scheme};

@@ -7,21 +7,8 @@
 #include "faults.h"
 #include "fanin/engine.h"
 #include "fanin/random.h"
+#include "networks.h"
 #include "testing.h"
-
-static fanin_graph *builtin(const char *text) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_builtin(text, &g, &err), err);
-    return g;
-}
-
-static fanin_program *program_of(const fanin_graph *g, fanin_program_options o) {
-    fanin_program *p;
-    fanin_err err = {0};
-    assert_ok_err(fanin_program_create(g, &o, &p, &err), err);
-    return p;
-}
 
 /* N(0,1) times `scale`, from the stream of a name: the same numbers in either precision. */
 static void draw(fanin_buffer b, const char *name, int number, double scale) {

@@ -6,14 +6,8 @@
 #include "base/base.h"
 #include "fanin/train.h"
 #include "faults.h"
+#include "networks.h"
 #include "testing.h"
-
-static fanin_graph *load(const char *model) {
-    fanin_graph *g;
-    fanin_err err = {0};
-    assert_ok_err(fanin_graph_load(model, &g, &err), err);
-    return g;
-}
 
 static fanin_dataset *open_data(const char *text) {
     fanin_dataset *d;

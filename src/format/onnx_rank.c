@@ -75,6 +75,7 @@ static const struct {
     {"ThresholdedRelu", SAME},
     {"Gelu", SAME},
     {"Activation", SAME}, /* fanin's own domain */
+    {"AlphaDropout", SAME},
 };
 
 /* -1: open. */

@@ -58,6 +58,7 @@ typedef struct fanin__net {
     fanin__norm norm;
     bool bias;
     double dropout;
+    bool alpha; /* dropout is alpha dropout */
 } fanin__net;
 
 /* Starts a graph and reads act, norm, bias, dropout; `defaults` says what is meant when they are

@@ -31,13 +31,21 @@ static fanin_status read_norm(const fanin__spec *spec, fanin__norm *norm, fanin_
     return fanin__spec_error(spec, err, "norm=%.40s is not none, batch or layer", text);
 }
 
-static fanin_status read_dropout(const fanin__spec *spec, double *dropout, fanin_err *err) {
-    const char *text = fanin__spec_text(spec, "dropout", NULL), *end;
+static fanin_status read_dropout(const fanin__spec *spec, const char *key, double *dropout,
+                                 fanin_err *err) {
+    const char *text = fanin__spec_text(spec, key, NULL), *end;
     if (!text) return FANIN_OK;
     *dropout = fanin__parse_double(text, &end);
     if (end == text || *end || !(*dropout >= 0 && *dropout < 1))
-        return fanin__spec_error(spec, err, "dropout=%.40s is not a probability below 1", text);
+        return fanin__spec_error(spec, err, "%s=%.40s is not a probability below 1", key, text);
     return FANIN_OK;
+}
+
+static fanin_status read_dropouts(const fanin__spec *spec, fanin__net *net, fanin_err *err) {
+    net->alpha = fanin__spec_text(spec, "alpha_dropout", NULL) != NULL;
+    if (net->alpha && fanin__spec_text(spec, "dropout", NULL))
+        return fanin__spec_error(spec, err, "dropout and alpha_dropout exclude one another");
+    return read_dropout(spec, net->alpha ? "alpha_dropout" : "dropout", &net->dropout, err);
 }
 
 fanin_status fanin__net_start(const fanin__spec *spec, fanin__net defaults, fanin__net *net,
@@ -45,7 +53,7 @@ fanin_status fanin__net_start(const fanin__spec *spec, fanin__net defaults, fani
     *net = defaults;
     net->act = fanin__spec_text(spec, "act", defaults.act);
     FANIN_TRY(read_norm(spec, &net->norm, err));
-    FANIN_TRY(read_dropout(spec, &net->dropout, err));
+    FANIN_TRY(read_dropouts(spec, net, err));
     FANIN_TRY(fanin__spec_bool(spec, "bias", &net->bias, err));
     fanin_err why = {0};
     fanin_status status = fanin_activation_parse(net->act, &net->activation, &why);
@@ -170,6 +178,10 @@ int fanin__net_flatten(fanin__net *net, int x) {
 
 int fanin__net_dropout(fanin__net *net, int x) {
     if (net->dropout == 0) return x;
+    if (net->alpha) {
+        fanin_attr attr = attr_float("ratio", net->dropout);
+        return fanin__net_node(net, "fanin:AlphaDropout", NULL, &x, 1, &attr, 1);
+    }
     static const unsigned char on = 1;
     int ratio = fanin__net_float(net, (float)net->dropout);
     int training = constant(

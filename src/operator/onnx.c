@@ -57,6 +57,7 @@ static const fanin__onnx_row table[] = {
     ROW("Softmax", softmax, 0),
     ROW("LogSoftmax", softmax, 1),
     {"Activation", fanin__lower_custom, 0, "fanin"},
+    {"AlphaDropout", fanin__lower_alpha_dropout, 0, "fanin"},
     /* elementwise, two or more tensors */
     ROW("Add", binary, FANIN__ADD),
     ROW("Sub", binary, FANIN__SUB),

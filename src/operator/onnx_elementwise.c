@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fanin/theory.h"
 #include "operator/activation_node.h"
 #include "operator/onnx.h"
 
@@ -224,4 +225,27 @@ void fanin__lower_dropout(fanin__lowering *l, int arg) {
     }
     set(l, x);
     if (fanin__lower_wants_out(l, 1)) fanin__lower_out(l, 1, keep);
+}
+
+/* Dropped units take the value that SELU has far below 0, and the rest of the line keeps mean 0 and variance 1
+ * what they were (Klambauer et al. 2017, section 3). */
+void fanin__lower_alpha_dropout(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    double ratio = fanin__lower_number(l, "ratio", -1, 0.5), a, b;
+    if (x < 0) return;
+    if (fanin_alpha_dropout(1 - ratio, &a, &b, NULL) != FANIN_OK || ratio < 0) {
+        fanin__ir_fail(ir, FANIN_ARG, "alpha dropout ratio %g is not in [0, 1)", ratio);
+        return;
+    }
+    if (l->training && ratio > 0) {
+        fanin__node n = ir->nodes[x];
+        int u = fanin__emit_uniform(ir, n.rank, n.dims);
+        int drop = fanin__emit_binary(ir, FANIN__LT, u, fanin__emit_scalar(ir, ratio));
+        double low = -b / (a * ratio); /* b = -a (1 - keep) low */
+        x = fanin__emit_select(ir, drop, fanin__emit_fill_like(ir, a * low + b, x),
+                               fanin__emit_apply_with(ir, FANIN__FN_SCALE, a, b, x));
+    }
+    set(l, x);
 }

@@ -34,7 +34,8 @@ bool fanin__is(const fanin_node *node, const char *ops); /* node's operator is i
 /* The node that makes `value`, looking behind operators that only move it; NULL if none. */
 const fanin_node *fanin__maker(const fanin__wiring *w, int value, const char *behind);
 
-#define FANIN__MOVES "Identity|Cast|Reshape|Transpose|Squeeze|Unsqueeze|Flatten|Dropout"
+#define FANIN__MOVES \
+    "Identity|Cast|Reshape|Transpose|Squeeze|Unsqueeze|Flatten|Dropout|AlphaDropout"
 
 /* ---- trace.c: from an initialiser to its uses --------------------------------------------------- */
 

@@ -179,8 +179,8 @@ static void see_expand(fanin__seen *s, int rank) {
 /* The view behind `node`; false when it does not only rearrange. */
 static bool see_through(const fanin_graph *g, const fanin_node *n, int slot, fanin__seen *s) {
     bool lost = s->rank < 0;
-    if (fanin__is(n,
-                  "Identity|Cast|CastLike|Dropout|Clip|Tile|Pad|QuantizeLinear|DequantizeLinear"))
+    if (fanin__is(n, "Identity|Cast|CastLike|Dropout|AlphaDropout|Clip|Tile|Pad|QuantizeLinear|"
+                     "DequantizeLinear"))
         return slot == 0;
     if (fanin__is(n, "Add|Sub|Mul|Div|Neg|Sqrt|Pow|Where|Exp|Abs|Reciprocal")) return true;
     if (fanin__is(n, "Concat")) {

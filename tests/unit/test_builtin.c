@@ -148,6 +148,10 @@ TEST(norms_and_dropout_are_inserted) {
     assert_string_equal(g->values[norm->inputs[4]].name, "norm2.running_var");
     assert_int_equal(count_ops(g, "Dropout"), 2);
     fanin_graph_destroy(g);
+    g = build("mlp:4-3x2-2,act=selu,alpha_dropout=0.1");
+    assert_int_equal(count_ops(g, "Dropout"), 0);
+    assert_int_equal(count_ops(g, "AlphaDropout"), 2);
+    fanin_graph_destroy(g);
     g = build("convnet:3x8x8-4-8x2-10,norm=layer");
     norm = only(g, "LayerNormalization");
     assert_int_equal(value(g, "norm3.weight")->rank, 3);

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "fanin/engine.h"
 #include "fanin/format.h"
+#include "fanin/random.h"
 #include "networks.h"
 #include "testing.h"
 
@@ -245,6 +246,48 @@ TEST(dropout_is_reproducible) {
     assert_memory_not_equal(out.data, fanin_program_output(q, 0).data, out.count * sizeof(float));
     fanin_program_destroy(p);
     fanin_program_destroy(q);
+    fanin_graph_destroy(g);
+}
+
+/* Klambauer et al. 2017, section 3, with their constants in double: alpha' = -lambda alpha. Normal inputs keep mean
+ * 0 and variance 1; evaluation changes nothing. torch's kernel has the same a and b. */
+TEST(alpha_dropout_is_the_published_map) {
+    fanin_graph_builder *b;
+    fanin_graph *g;
+    assert_ok(fanin_graph_builder_create("alpha", 17, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 1, (int64_t[]){200000});
+    const fanin_attr ratio = {.name = "ratio", .type = FANIN_ATTR_FLOAT, .f = 0.2};
+    fanin_graph_output(b, fanin_graph_node(b, "fanin:AlphaDropout", "d", &x, 1, &ratio, 1, 1), "y");
+    assert_ok(fanin_graph_builder_finish(b, &g, NULL));
+    fanin_program *p = program_of(g, (fanin_program_options){.seed = 5});
+    fanin_program *e = program_of(g, (fanin_program_options){.eval = true});
+    fanin_buffer in = fanin_program_input(p, 0), out = fanin_program_output(p, 0);
+    fanin_stream s = fanin_stream_init(1, "normal");
+    const fanin_law law = {.kind = FANIN_LAW_NORMAL, .a = 0, .b = 1};
+    assert_ok(fanin_random_fill(&s, 0, &law, 0, in.count, FANIN_F32, in.data));
+    memcpy(fanin_program_input(e, 0).data, in.data, in.count * sizeof(float));
+    assert_ok(fanin_program_run(p, NULL));
+    assert_ok(fanin_program_run(e, NULL));
+    assert_memory_equal(fanin_program_output(e, 0).data, in.data, in.count * sizeof(float));
+    const double q = 0.8, low = -1.0507009873554805 * 1.6732632423543772;
+    const double a = 1 / sqrt(q + low * low * q * (1 - q)), shift = -a * (1 - q) * low;
+    double sum = 0, squares = 0;
+    int dropped = 0;
+    for (size_t i = 0; i < out.count; i++) {
+        double from = (double)((float *)in.data)[i], y = (double)((float *)out.data)[i];
+        bool drop = fabs(y - (a * low + shift)) < 1e-6;
+        assert_true(drop || fabs(y - (a * from + shift)) < 1e-6);
+        dropped += drop;
+        sum += y;
+        squares += y * y;
+    }
+    /* six deviations: of the mean 1/sqrt(n), of the variance at most 2 sqrt(2/n), of the count sqrt(n q (1-q)) */
+    double n = (double)out.count, mean = sum / n;
+    assert_near(dropped, 0.2 * n, 6 * sqrt(n * q * (1 - q)), 0);
+    assert_near(mean, 0, 6 / sqrt(n), 0);
+    assert_near(squares / n - mean * mean, 1, 12 * sqrt(2 / n), 0);
+    fanin_program_destroy(p);
+    fanin_program_destroy(e);
     fanin_graph_destroy(g);
 }
 

@@ -200,6 +200,9 @@ FANIN_API fanin_program *fanin_trainer_program(fanin_trainer *trainer);
 FANIN_API fanin_status fanin_trainer_run(fanin_trainer *trainer, fanin_train_result *result,
                                          fanin_err *err);
 FANIN_API void fanin_train_result_fini(fanin_train_result *result);
+/* With patience: the weights of the lowest loss (result.best_step) into the program; false without, or where no
+ * loss was a number. The trainer cannot go on after that. */
+FANIN_API bool fanin_trainer_take_best(fanin_trainer *trainer);
 FANIN_API uint64_t fanin_trainer_steps(const fanin_trainer *trainer); /* in all */
 FANIN_API uint64_t fanin_trainer_step(const fanin_trainer *trainer);  /* where it stands */
 

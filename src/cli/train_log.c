@@ -55,7 +55,12 @@ static void print_point(const train_log *log, const fanin_train_point *p) {
     if (log->c->json || log->c->quiet || log->drawn) return;
     cli_progress_end(log->c);
     double error = isnan(p->valid_loss) ? p->test_error : p->valid_error;
-    printf("%9llu  %9.4f  %9.4f  ", (unsigned long long)p->step, p->train_loss, p->test_loss);
+    printf("%9llu  ", (unsigned long long)p->step);
+    if (isnan(p->train_loss)) /* no step since the last evaluation */
+        printf("%9s  ", "");
+    else
+        printf("%9.4f  ", p->train_loss);
+    printf("%9.4f  ", p->test_loss);
     if (!isnan(p->valid_loss)) printf("%9.4f  ", p->valid_loss);
     if (isnan(error))
         printf("%7s", "");

@@ -110,11 +110,13 @@ static int list(cli *c, fanin_runs *runs) {
     char sql[1024], loss[128], error[128];
     snprintf(loss, sizeof loss, last_value, "test_loss");
     snprintf(error, sizeof error, last_value, "test_error");
-    snprintf(sql, sizeof sql,
-             "SELECT id AS run, kind, status, model, data, scheme, CAST(seed AS INTEGER) AS seed, "
-             "coalesce(steps, (SELECT max(step) FROM metric WHERE run=r.id)) AS steps, "
-             "%s AS test_loss, %s AS test_error, seconds FROM run r ORDER BY id",
-             loss, error);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT id AS run, kind, standing(status, owner, alive) AS status, model, data, scheme, "
+        "CAST(seed AS INTEGER) AS seed, "
+        "coalesce(steps, (SELECT max(step) FROM metric WHERE run=r.id)) AS steps, "
+        "%s AS test_loss, %s AS test_error, seconds FROM run r ORDER BY id",
+        loss, error);
     answer a = {.headings = headings};
     int code = ask(c, runs, sql, NULL, &a);
     if (code) return code;
@@ -135,7 +137,8 @@ typedef struct part {
 
 static const part parts[] = {
     {"run", NULL,
-     "SELECT id AS run, kind, status, model, data, scheme, optimizer, seed, started, finished, "
+     "SELECT id AS run, kind, standing(status, owner, alive) AS status, model, data, scheme, "
+     "optimizer, seed, started, finished, "
      "steps, seconds, message FROM run WHERE id=?1"},
     {"configuration", "configuration", "SELECT key, value FROM configuration WHERE run=?1"},
     {"environment", "environment", "SELECT key, value FROM environment WHERE run=?1"},

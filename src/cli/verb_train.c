@@ -22,7 +22,8 @@ typedef struct request {
     bool watch;
 } request;
 
-static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin_train_result *r) {
+static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin_train_result *r,
+                           json_t *saved) {
     json_t *points = json_array(), *o = json_object();
     for (size_t i = 0; i < r->count; i++) {
         json_t *p = json_object();
@@ -43,6 +44,7 @@ static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin
     json_object_set_new(o, "stopped_early", json_boolean(r->stopped));
     json_object_set_new(o, "best_step", json_integer((json_int_t)r->best_step));
     json_object_set_new(o, "best_loss", cli_number(r->best_loss));
+    json_object_set_new(o, "saved_step", saved);
     json_object_set_new(o, "points", points);
     return o;
 }
@@ -234,16 +236,29 @@ static int run(job *j) {
     return code ? code : status != FANIN_OK ? cli_fail(c, status, &err) : 0;
 }
 
+/* With patience the weights of the lowest loss, else those of the last step; *step: whose. */
+static fanin_status save_result(job *j, uint64_t *step, fanin_err *err) {
+    bool best = fanin_trainer_take_best(j->trainer);
+    *step = best ? j->result.best_step : j->result.steps;
+    fanin_status status = save_weights(fanin_trainer_program(j->trainer), j->r->out, err);
+    if (status == FANIN_OK && best)
+        cli_note(j->c, "%s: the weights of step %llu, where the loss was lowest", j->r->out,
+                 (unsigned long long)*step);
+    return status;
+}
+
 static int finish(job *j) {
     cli *c = j->c;
     const fanin_train_result *r = &j->result;
     fanin_err err = {0};
+    uint64_t saved_step = 0;
+    bool save = j->r->out && !r->diverged;
     if (r->diverged) {
         fprintf(stderr, "fanin train: the loss stopped being a number at step %llu; first in %s\n",
                 (unsigned long long)r->diverged_at,
                 r->diverged_layer[0] ? r->diverged_layer : "the loss");
-    } else if (j->r->out) {
-        fanin_status saved = save_weights(fanin_trainer_program(j->trainer), j->r->out, &err);
+    } else if (save) {
+        fanin_status saved = save_result(j, &saved_step, &err);
         if (saved != FANIN_OK) return cli_fail(c, saved, &err);
     }
     if (j->r->html) {
@@ -256,7 +271,12 @@ static int finish(job *j) {
     if (r->stopped)
         cli_note(c, "stopped at step %llu: no better since step %llu", (unsigned long long)r->steps,
                  (unsigned long long)r->best_step);
-    int code = c->json ? cli_json(c, result_json(j->in->graph, j->scheme, r)) : 0;
+    json_t *saved = save ? json_integer((json_int_t)saved_step) : json_null();
+    int code = 0;
+    if (c->json)
+        code = cli_json(c, result_json(j->in->graph, j->scheme, r, saved));
+    else
+        json_decref(saved);
     return code ? code : r->diverged ? 4 : 0;
 }
 
@@ -296,7 +316,7 @@ int verb_train(cli *c) {
         {"validation", 0, CLI_COUNT, &r.validation, "N",
          "samples of the training split to hold out and evaluate"},
         {"patience", 0, CLI_COUNT, &r.patience, "N",
-         "stop after N evaluations without a lower loss"},
+         "stop after N evaluations without a lower loss; -o is the best"},
         {"monitor", 0, CLI_COUNT, &r.monitor, "N",
          "look at every layer each N steps: stored, shown, in the page"},
         {"monitor-samples", 0, CLI_COUNT, &r.monitor_samples, "N",
@@ -308,8 +328,10 @@ int verb_train(cli *c) {
         {"checkpoint", 0, CLI_TEXT, &r.checkpoint, "DIR", "keep last and best (lowest loss) there"},
         {"checkpoint-every", 0, CLI_COUNT, &r.checkpoint_every, "N",
          "steps between checkpoints (default: at each evaluation)"},
-        {"resume", 0, CLI_TEXT, &r.resume, "DIR", "go on from DIR/last.safetensors"},
-        {"output", 'o', CLI_TEXT, &r.out, "OUT.safetensors", "the weights of the last step"},
+        {"resume", 0, CLI_TEXT, &r.resume, "DIR",
+         "go on from DIR/last.safetensors, further with more --steps"},
+        {"output", 'o', CLI_TEXT, &r.out, "OUT.safetensors",
+         "the weights of the last step; with --patience of the best"},
         CLI_END,
     };
     int code;

@@ -170,6 +170,8 @@ static fanin_status open_checked(fanin_runs *r, fanin_runs_mode mode, fanin_err 
     int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     int code = sqlite3_open_v2(r->path, &r->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
     if (code != SQLITE_OK) return fanin__runs_error(r, code, err);
+    code = fanin__runs_functions(r);
+    if (code != SQLITE_OK) return fanin__runs_error(r, code, err);
     sqlite3_busy_timeout(r->db, BUSY_MS);
     bool empty = false;
     FANIN_TRY(check_schema(r, &empty, err));

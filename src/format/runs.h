@@ -15,6 +15,13 @@ struct fanin_runs {
     char owner[128];      /* "host pid" */
 };
 
+/* Of who is at a run: "host pid" of this machine whose process is no more, or nobody; nothing heard for long. */
+typedef enum fanin__owner_state {
+    FANIN__OWNER_ALIVE,
+    FANIN__OWNER_KILLED,
+    FANIN__OWNER_SILENT
+} fanin__owner_state;
+fanin__owner_state fanin__runs_owner(const fanin_runs *runs, const char *owner, double alive);
 /* The last SQLite error as a status and a sentence. */
 fanin_status fanin__runs_error(const fanin_runs *runs, int code, fanin_err *err);
 /* Statements without results, separated by ';'. */
@@ -27,5 +34,8 @@ fanin_status fanin__runs_do(fanin_runs *runs, int *changed, fanin_err *err, cons
  * failure. */
 fanin_status fanin__runs_transaction(fanin_runs *runs, fanin_err *err);
 fanin_status fanin__runs_finish(fanin_runs *runs, fanin_status status, fanin_err *err);
+
+/* What questions may call besides SQLite's own; an SQLite code. */
+int fanin__runs_functions(fanin_runs *runs);
 
 #endif

@@ -1,5 +1,6 @@
 /* runs_read.c - questions to a run store: SELECT and nothing else, whatever the connection may do. */
 #include <math.h>
+#include <string.h>
 
 #include "format/runs.h"
 
@@ -16,6 +17,24 @@ static int only_reading(void *ctx, int action, const char *a, const char *b, con
         return b && sqlite3_stricmp(b, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
     default: return SQLITE_DENY;
     }
+}
+
+/* standing(status, owner, alive): the status, or what has become of a run that calls itself running. */
+static void standing(sqlite3_context *c, int count, sqlite3_value **v) {
+    static const char *const texts[] = {"running", "killed", "silent"};
+    const char *status = (const char *)sqlite3_value_text(v[0]);
+    (void)count;
+    if (!status || strcmp(status, "running") != 0) {
+        sqlite3_result_value(c, v[0]);
+        return;
+    }
+    const char *owner = (const char *)sqlite3_value_text(v[1]);
+    int at = (int)fanin__runs_owner(sqlite3_user_data(c), owner, sqlite3_value_double(v[2]));
+    sqlite3_result_text(c, texts[at], -1, SQLITE_STATIC);
+}
+
+int fanin__runs_functions(fanin_runs *r) {
+    return sqlite3_create_function(r->db, "standing", 3, SQLITE_UTF8, r, standing, NULL, NULL);
 }
 
 static int stop_asked(void *ctx) {

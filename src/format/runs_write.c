@@ -119,6 +119,7 @@ static fanin_status begin(fanin_runs *r, const fanin_run_about *a, uint64_t from
     if (a->key) FANIN_TRY(find_key(r, a->key, &old, err));
     *run = old;
     if (!old) FANIN_TRY(insert_run(r, a, "running", run, err));
+    if (old) FANIN_TRY(add_texts(r, insert_configuration, old, a->configuration, err));
     return take_run(r, *run, (int64_t)from, err);
 }
 
@@ -189,14 +190,13 @@ fanin_status fanin_runs_plan(fanin_runs *r, const fanin_run_about *about, size_t
     return fanin__runs_finish(r, status, err);
 }
 
-/* "host pid" of this machine whose process is no more, or nothing heard for long. */
-static bool owner_gone(const fanin_runs *r, const char *owner, double alive) {
+fanin__owner_state fanin__runs_owner(const fanin_runs *r, const char *owner, double alive) {
     const char *mine = strrchr(r->owner, ' '), *his = owner ? strrchr(owner, ' ') : NULL;
-    if (!his) return true;
+    if (!his) return FANIN__OWNER_KILLED;
     bool here = his - owner == mine - r->owner && !strncmp(owner, r->owner, (size_t)(his - owner));
     long pid = strtol(his, NULL, 10);
-    if (here && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) return true;
-    return wall() - alive > gone_after;
+    if (here && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) return FANIN__OWNER_KILLED;
+    return wall() - alive > gone_after ? FANIN__OWNER_SILENT : FANIN__OWNER_ALIVE;
 }
 
 typedef enum standing { FREE, BUSY, FINISHED } standing;
@@ -213,10 +213,11 @@ static fanin_status look_up(fanin_runs *r, sqlite3_stmt *s, const char *key, int
     *run = sqlite3_column_int64(s, 0);
     const char *status = (const char *)sqlite3_column_text(s, 1);
     const char *owner = (const char *)sqlite3_column_text(s, 2);
-    *how = !status || !strcmp(status, "waiting")               ? FREE
-           : strcmp(status, "running") != 0                    ? FINISHED
-           : owner_gone(r, owner, sqlite3_column_double(s, 3)) ? FREE
-                                                               : BUSY;
+    double alive = sqlite3_column_double(s, 3);
+    *how = !status || !strcmp(status, "waiting")                      ? FREE
+           : strcmp(status, "running") != 0                           ? FINISHED
+           : fanin__runs_owner(r, owner, alive) != FANIN__OWNER_ALIVE ? FREE
+                                                                      : BUSY;
     return FANIN_OK;
 }
 

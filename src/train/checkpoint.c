@@ -2,6 +2,7 @@
  *
  *   weight/NAME            the program's weights, running statistics included
  *   optimizer/SLOT/NAME    the optimiser's arrays
+ *   best/NAME              with patience: the weights of the lowest loss so far
  *   points                 F64, one row a point: step and the numbers of fanin_train_point
  *   monitor/steps, monitor/layers   F64
  *   __metadata__           "fanin.checkpoint" = version; "state.*", hexadecimal floats; "option.*", what has to
@@ -181,14 +182,20 @@ static fanin_array numbers(const double *data, size_t rows, size_t columns) {
 }
 
 static bool add_weights(bag *b, const fanin_trainer *t) {
+    const char *best = t->best;
     for (int i = 0; i < fanin_program_weight_count(t->train); i++) {
         fanin_buffer w = fanin_program_weight(t->train, i);
+        const char *name = fanin_program_weight_name(t->train, i);
         fanin_array a = {.dtype = w.dtype,
                          .rank = w.rank,
                          .data = w.data,
                          .size = w.count * fanin_dtype_size(w.dtype)};
         memcpy(a.dims, w.dims, sizeof a.dims);
-        if (!bag_add(b, "weight/", fanin_program_weight_name(t->train, i), a)) return false;
+        if (!bag_add(b, "weight/", name, a)) return false;
+        if (!best) continue;
+        a.data = best;
+        best += a.size;
+        if (!bag_add(b, "best/", name, a)) return false;
     }
     for (int i = 0; i < fanin__optimizer_state_count(t->optimizer); i++) {
         fanin__optimizer_state s = fanin__optimizer_state_at(t->optimizer, i);
@@ -254,7 +261,7 @@ fanin_status fanin_trainer_save(fanin_trainer *t, const char *path, fanin_err *e
     put(&p, "", "fanin.version", "%s", fanin_version());
     put_state(&p, t);
     put_options(&p, t);
-    size_t most = (size_t)fanin_program_weight_count(t->train) +
+    size_t most = 2 * (size_t)fanin_program_weight_count(t->train) +
                   (size_t)fanin__optimizer_state_count(t->optimizer) + 4;
     bag b = {.arrays = fanin_calloc(most, sizeof *b.arrays),
              .names = fanin_calloc(most, sizeof *b.names)};
@@ -291,15 +298,62 @@ static const char *find_text(const fanin_weights *file, const char *key) {
     return NULL;
 }
 
-static fanin_status check_options(const fanin_trainer *t, const fanin_weights *file,
-                                  const char *path, fanin_err *err) {
+static fanin_status get_number(const fanin_weights *file, const char *path, const char *key,
+                               double *value, fanin_err *err) {
+    const char *text = find_text(file, key);
+    char *end = NULL;
+    if (text) *value = strtod(text, &end);
+    if (!text || end == text || *end)
+        return fanin_err_set(err, FANIN_FORMAT, "%s: %s is '%s', expected a number", path, key,
+                             text ? text : "absent");
+    return FANIN_OK;
+}
+
+static fanin_status get_count(const fanin_weights *file, const char *path, const char *key,
+                              uint64_t *value, fanin_err *err) {
+    const char *text = find_text(file, key), *end = NULL;
+    if (!text || !fanin__parse_u64(text, &end, value) || *end)
+        return fanin_err_set(err, FANIN_FORMAT, "%s: %s is '%s', expected a whole number", path,
+                             key, text ? text : "absent");
+    return FANIN_OK;
+}
+
+/* A run may be made longer where no step depends on how many there will be. Evaluations then stay as far apart
+ * as they were unless said. */
+static fanin_status allow_longer(fanin_trainer *t, const fanin_weights *file, const char *path,
+                                 fanin_err *err) {
+    uint64_t steps = 0, every = 0;
+    FANIN_TRY(get_count(file, path, "option.steps", &steps, err));
+    FANIN_TRY(get_count(file, path, "option.eval_every", &every, err));
+    if (steps == t->steps || every == 0) return FANIN_OK;
+    if (!fanin__schedule_by_steps(&t->recipe.schedule))
+        return fanin_err_set(err, FANIN_ARG,
+                             "%s: steps was '%llu', now it is '%llu', and schedule %s depends on "
+                             "it; a run with constant, step:every=N or warmup=N, N steps, can be "
+                             "made longer",
+                             path, (unsigned long long)steps, (unsigned long long)t->steps,
+                             t->options.schedule);
+    if (!t->options.eval_every) t->eval_every = every;
+    return FANIN_OK;
+}
+
+/* What may differ: how far a run goes. */
+static bool may_change(const fanin_trainer *t, const char *key, const char *then) {
+    return !strcmp(key, "option.steps") ||
+           (!strcmp(key, "option.patience") && t->options.patience && strcmp(then, "0") != 0);
+}
+
+static fanin_status check_options(fanin_trainer *t, const fanin_weights *file, const char *path,
+                                  fanin_err *err) {
     pairs p = {.count = 0};
+    FANIN_TRY(allow_longer(t, file, path, err));
     put_options(&p, t);
     fanin_status status =
         p.text.failed ? fanin_err_set(err, FANIN_NOMEM, "%s: no memory", path) : FANIN_OK;
     for (int i = 0; i < p.count && status == FANIN_OK; i += 2) {
         const char *key = p.text.data + p.at[i], *now = p.text.data + p.at[i + 1],
                    *then = find_text(file, key);
+        if (then && may_change(t, key, then)) continue;
         if (!then || strcmp(now, then) != 0)
             status = fanin_err_set(err, FANIN_ARG,
                                    "%s: %s was '%.120s', now it is '%.120s'; a run goes on as it "
@@ -319,26 +373,6 @@ static fanin_status check_options(const fanin_trainer *t, const fanin_weights *f
     }
     fanin__text_fini(&p.text);
     return status;
-}
-
-static fanin_status get_number(const fanin_weights *file, const char *path, const char *key,
-                               double *value, fanin_err *err) {
-    const char *text = find_text(file, key);
-    char *end = NULL;
-    if (text) *value = strtod(text, &end);
-    if (!text || end == text || *end)
-        return fanin_err_set(err, FANIN_FORMAT, "%s: %s is '%s', expected a number", path, key,
-                             text ? text : "absent");
-    return FANIN_OK;
-}
-
-static fanin_status get_count(const fanin_weights *file, const char *path, const char *key,
-                              uint64_t *value, fanin_err *err) {
-    const char *text = find_text(file, key), *end = NULL;
-    if (!text || !fanin__parse_u64(text, &end, value) || *end)
-        return fanin_err_set(err, FANIN_FORMAT, "%s: %s is '%s', expected a whole number", path,
-                             key, text ? text : "absent");
-    return FANIN_OK;
 }
 
 static fanin_status get_state(const fanin_weights *file, const char *path, fanin__train_state *s,
@@ -370,12 +404,17 @@ static fanin_status find_array(const fanin_weights *file, const char *path, cons
 static fanin_status get_weights(fanin_trainer *t, const fanin_weights *file, const char *path,
                                 fanin_err *err) {
     const fanin_array *a = NULL;
+    char *best = t->best;
     for (int i = 0; i < fanin_program_weight_count(t->train); i++) {
         fanin_buffer w = fanin_program_weight(t->train, i);
+        const char *name = fanin_program_weight_name(t->train, i);
         size_t size = w.count * fanin_dtype_size(w.dtype);
-        FANIN_TRY(find_array(file, path, "weight/", fanin_program_weight_name(t->train, i), size,
-                             &a, err));
+        FANIN_TRY(find_array(file, path, "weight/", name, size, &a, err));
         memcpy(w.data, a->data, size);
+        if (!best) continue;
+        FANIN_TRY(find_array(file, path, "best/", name, size, &a, err));
+        memcpy(best, a->data, size);
+        best += size;
     }
     for (int i = 0; i < fanin__optimizer_state_count(t->optimizer); i++) {
         fanin__optimizer_state s = fanin__optimizer_state_at(t->optimizer, i);
@@ -461,8 +500,8 @@ static fanin_status load(fanin_trainer *t, const fanin_weights *file, const char
     uint64_t optimizer_steps = 0;
     FANIN_TRY(get_state(file, path, &state, &optimizer_steps, err));
     if (state.step > t->steps)
-        return fanin_err_set(err, FANIN_FORMAT, "%s: stands at step %llu of %llu", path,
-                             (unsigned long long)state.step, (unsigned long long)t->steps);
+        return fanin_err_set(err, FANIN_ARG, "%s: stands at step %llu, beyond the %llu asked for",
+                             path, (unsigned long long)state.step, (unsigned long long)t->steps);
     FANIN_TRY(get_weights(t, file, path, err));
     FANIN_TRY(get_points(t, file, path, err));
     FANIN_TRY(get_monitors(t, file, path, err));

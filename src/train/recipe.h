@@ -15,6 +15,8 @@ typedef struct fanin__schedule {
 
 /* NULL: constant. Errors: NOTFOUND an unknown schedule, ARG options. */
 fanin_status fanin__schedule_parse(const char *text, fanin__schedule *s, fanin_err *err);
+/* Whether the factor of a step is the same however many steps a run has. */
+bool fanin__schedule_by_steps(const fanin__schedule *s);
 /* What multiplies the learning rate at `step` of `steps`, both counted in updates. */
 double fanin__schedule_factor(const fanin__schedule *s, uint64_t step, uint64_t steps);
 

@@ -81,6 +81,11 @@ double fanin__schedule_factor(const fanin__schedule *s, uint64_t step, uint64_t 
     }
 }
 
+bool fanin__schedule_by_steps(const fanin__schedule *s) {
+    return (s->warmup == 0 || s->warmup >= 1) &&
+           (s->kind == CONSTANT || (s->kind == STEP && s->every >= 1));
+}
+
 fanin_status fanin_schedule_factor(const char *text, uint64_t step, uint64_t steps, double *factor,
                                    fanin_err *err) {
     fanin__schedule s;

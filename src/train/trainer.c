@@ -15,6 +15,36 @@ void fanin__weights_copy(const fanin_program *from, fanin_program *to) {
     }
 }
 
+static size_t weight_bytes(const fanin_program *p, int i) {
+    fanin_buffer w = fanin_program_weight(p, i);
+    return w.count * fanin_dtype_size(w.dtype);
+}
+
+/* Into t->best or out of it. */
+static void move_best(fanin_trainer *t, bool keep) {
+    char *at = t->best;
+    for (int i = 0; i < fanin_program_weight_count(t->train); i++) {
+        size_t size = weight_bytes(t->train, i);
+        void *w = fanin_program_weight(t->train, i).data;
+        memcpy(keep ? at : w, keep ? w : at, size);
+        at += size;
+    }
+}
+
+static fanin_status make_best(fanin_trainer *t, fanin_err *err) {
+    size_t size = 1;
+    for (int i = 0; i < fanin_program_weight_count(t->train); i++)
+        size += weight_bytes(t->train, i);
+    t->best = fanin_calloc(size, 1);
+    return t->best ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "training: no memory");
+}
+
+bool fanin_trainer_take_best(fanin_trainer *t) {
+    bool some = t->best && isfinite(t->state.best);
+    if (some) move_best(t, false);
+    return some;
+}
+
 fanin_status fanin__train_grow(void **array, size_t count, size_t *capacity, size_t size,
                                fanin_err *err) {
     if (count < *capacity) return FANIN_OK;
@@ -98,6 +128,7 @@ static fanin_status plan_all(fanin_trainer *t, fanin_err *err) {
     fanin__optimizer_seed(t->optimizer, o->seed);
     FANIN_TRY(fanin__recipe_init(&t->recipe, o, t->steps, t->optimizer, err));
     if (o->monitor_every) FANIN_TRY(fanin__monitor_create(t, err));
+    if (o->patience) FANIN_TRY(make_best(t, err));
     uint64_t most = (uint64_t)o->batch > eval_batch ? (uint64_t)o->batch : eval_batch;
     t->index = fanin_calloc((size_t)most, sizeof *t->index);
     return t->index ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "training: no memory");
@@ -133,6 +164,7 @@ void fanin_trainer_destroy(fanin_trainer *t) {
     fanin_program_destroy(t->train);
     fanin_program_destroy(t->eval);
     fanin_free(t->index);
+    fanin_free(t->best);
     fanin_free(t->points);
     fanin_free(t);
 }
@@ -180,6 +212,7 @@ static fanin_status add_point(fanin_trainer *t, const session *s, fanin_err *err
         now->best = judged;
         now->best_step = now->step;
         now->stale = 0;
+        if (t->best) move_best(t, true);
     } else {
         now->stale++;
     }

@@ -46,6 +46,7 @@ struct fanin_trainer {
     uint64_t *index;           /* of a batch */
     fanin_stream order, held_out;
     fanin__train_state state;
+    char *best; /* with patience: the weights of state.best_step, one behind the other */
     fanin_train_point *points;
     size_t point_count, point_capacity;
 };

@@ -60,11 +60,23 @@ check tells_how grep -q -e '--resume fanin-checkpoint' told
 check saved test -s fanin-checkpoint/last.safetensors
 check stored_interrupted "$FANIN" runs sql i.db "select status from run" --json
 gives stored_interrupted_so "d['rows'][0]['status']" interrupted
+# Killed before the first checkpoint: listed as killed.
+sh -c '"$FANIN" train $0 --log k.db --quiet & p=$!; sleep 2; kill -KILL $p; wait $p' "$long" 2>/dev/null
+check killed_listed "$FANIN" runs list k.db --json
+gives killed_listed_so "d['runs'][0]['status']" killed
 exits 2 changed_option "$FANIN" train $long --optimizer adam --resume fanin-checkpoint --quiet
 says changed_option_says "optimizer was 'sgd', now it is 'adam'"
 exits 2 changed_scheme "$FANIN" train ${long%--steps*} --scheme lecun --steps 100000 --eval-samples 50 --eval-every 100 --resume fanin-checkpoint --quiet
 says changed_scheme_says "scheme was 'he', now it is 'lecun'"
 exits 3 no_checkpoint sh -c '"$FANIN" train '"$long"' --resume none || exit $((($? == 2) * 3))'
+
+# -o with --patience: the weights of the best evaluation, which are those of a run that ends there.
+stops="mlp:2-8x1-2 --data spirals --scheme he --optimizer sgd:lr=3 --batch 6 --eval-every 3 --eval-samples 50"
+check patience "$FANIN" train $stops --steps 300 --patience 5 -o best.safetensors --json
+best=$(field "d['best_step']")
+gives patience_saved "d['stopped_early'], d['saved_step'] == d['best_step'] < d['steps']" "True True"
+check to_the_best "$FANIN" train $stops --steps "$best" -o there.safetensors --quiet
+check patience_is_best cmp best.safetensors there.safetensors
 
 exits 4 diverged "$FANIN" train mlp:2-8x3-2 --data spirals --scheme he --steps 200 --optimizer sgd:lr=1e6 --log d.db --quiet
 check diverged_stored "$FANIN" runs sql d.db "select status, message from run" --json

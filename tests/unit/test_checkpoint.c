@@ -119,9 +119,9 @@ static const char net[] = "mlp:2-12x2-2,act=tanh,norm=batch,dropout=0.3";
 TEST(every_optimizer_resumes_bit_for_bit) {
     for (int i = 0; i < fanin_optimizer_count(); i++) {
         const char *name = fanin_optimizer_at(i).name;
-        if (strstr("perceptron lms alpha_lms", name)) continue; /* rules of one layer */
+        bool one_layer = strstr("perceptron lms alpha_lms", name) != NULL;
         setup s = make(
-            net, "spirals",
+            one_layer ? "mlp:2-2" : net, "spirals",
             (fanin_train_options){
                 .optimizer = name, .steps = 24, .batch = 6, .eval_every = 5, .eval_samples = 40});
         const uint64_t stops[] = {1, 5, 12, 23};
@@ -218,6 +218,112 @@ TEST(last_and_best_are_kept) {
     unmake(&s);
 }
 
+/* Weights of the evaluation with the lowest loss, as they were then. */
+typedef struct seen {
+    fanin_trainer *trainer;
+    double best;
+    float weights[2 * 8 + 8 + 8 * 2 + 2];
+} seen;
+
+static void copy_weights(fanin_trainer *t, float *to) {
+    fanin_program *p = fanin_trainer_program(t);
+    for (int i = 0; i < fanin_program_weight_count(p); i++) {
+        fanin_buffer w = fanin_program_weight(p, i);
+        memcpy(to, w.data, w.count * sizeof(float));
+        to += w.count;
+    }
+}
+
+static void look_for_best(void *ctx, const fanin_train_point *p) {
+    seen *s = ctx;
+    if (!(p->test_loss < s->best)) return;
+    s->best = p->test_loss;
+    copy_weights(s->trainer, s->weights);
+}
+
+TEST(patience_keeps_the_best_weights) {
+    seen all = {.best = INFINITY};
+    setup s = make("mlp:2-8x1-2", "spirals",
+                   (fanin_train_options){.optimizer = "sgd:lr=3",
+                                         .steps = 90,
+                                         .batch = 6,
+                                         .eval_every = 3,
+                                         .eval_samples = 50,
+                                         .patience = 20,
+                                         .on_point = look_for_best,
+                                         .on_point_ctx = &all});
+    float last[FANIN_COUNT(all.weights)], best[FANIN_COUNT(all.weights)];
+    fanin_train_result r;
+    fanin_err err = {0};
+    fanin_trainer *t = all.trainer = trainer(&s);
+    fill(&s, t);
+    assert_ok_err(fanin_trainer_run(t, &r, &err), err);
+    assert_true(r.best_step < r.steps); /* or nothing is tested */
+    assert_ok_err(fanin_trainer_save(t, test_tmp("last.safetensors"), &err), err);
+    copy_weights(t, last);
+    assert_true(fanin_trainer_take_best(t));
+    copy_weights(t, best);
+    assert_memory_equal(best, all.weights, sizeof best);
+    assert_memory_not_equal(best, last, sizeof best);
+    fanin_trainer_destroy(t);
+    t = all.trainer = trainer(&s); /* from the checkpoint too */
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s", test_tmp("."));
+    assert_ok_err(fanin_trainer_resume(t, dir, &err), err);
+    assert_true(fanin_trainer_take_best(t));
+    copy_weights(t, last);
+    assert_memory_equal(best, last, sizeof best);
+    fanin_trainer_destroy(t);
+    s.options.patience = 0;
+    t = trainer(&s);
+    assert_false(fanin_trainer_take_best(t));
+    fanin_trainer_destroy(t);
+    fanin_train_result_fini(&r);
+    unmake(&s);
+}
+
+/* A run of 20 steps made 50 steps long is the run that was 50 steps long. */
+static void assert_longer(const char *schedule) {
+    setup s = make(net, "spirals",
+                   (fanin_train_options){.optimizer = "adam:lr=0.01",
+                                         .schedule = schedule,
+                                         .batch = 6,
+                                         .eval_samples = 40,
+                                         .monitor_every = 7,
+                                         .monitor_samples = 20});
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s", test_tmp("."));
+    fanin_trainer *t[2];
+    fanin_train_result r[2], part;
+    fanin_err err = {0};
+    s.options.steps = 20;
+    t[0] = trainer(&s);
+    fill(&s, t[0]);
+    assert_ok_err(fanin_trainer_run(t[0], &part, &err), err);
+    assert_ok_err(fanin_trainer_save(t[0], test_tmp("last.safetensors"), &err), err);
+    fanin_trainer_destroy(t[0]);
+    fanin_train_result_fini(&part);
+    s.options.steps = 50;
+    for (int k = 0; k < 2; k++) {
+        t[k] = trainer(&s);
+        if (k) fill(&s, t[k]);
+        if (!k) assert_ok_err(fanin_trainer_resume(t[k], dir, &err), err);
+        assert_ok_err(fanin_trainer_run(t[k], &r[k], &err), err);
+    }
+    assert_same_weights(t[0], t[1], schedule);
+    for (int k = 0; k < 2; k++) {
+        fanin_trainer_destroy(t[k]);
+        fanin_train_result_fini(&r[k]);
+    }
+    unmake(&s);
+}
+
+TEST(a_run_made_longer_is_a_longer_run) {
+    assert_longer("constant");
+    assert_longer("constant:warmup=9");
+    assert_longer("step:every=8,factor=0.5,warmup=3");
+}
+
 /* ---- what is refused -------------------------------------------------------------------------------- */
 
 static void refuse(const char *model, const char *data, fanin_train_options o, fanin_status want,
@@ -274,6 +380,14 @@ TEST(a_changed_option_is_named) {
     o = same;
     o.clip_norm = 1;
     refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "clip_norm was '0', now it is '1'");
+    o = same;
+    o.steps = 10; /* it stands at 0: shorter is fine as well */
+    o.schedule = "cosine";
+    refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "steps was '20', now it is '10', and schedule");
+    o.schedule = "step:every=0.5";
+    refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "depends on it");
+    o.schedule = "constant:warmup=0.5";
+    refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "depends on it");
     o = same;
     o.record = NULL;
     refuse("mlp:2-8x1-2", "spirals", o, FANIN_ARG, "scheme was 'he', now it is not set");

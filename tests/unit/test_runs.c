@@ -90,6 +90,47 @@ TEST(a_resumed_run_keeps_its_number) {
     fanin_runs_close(r);
 }
 
+static bool take_text(void *ctx, int columns, const char *const *names,
+                      const fanin_runs_value *values) {
+    (void)columns, (void)names;
+    snprintf(ctx, 32, "%s", values[0].text);
+    return false;
+}
+
+static void assert_standing(fanin_runs *r, const char *want) {
+    static const char sql[] = "SELECT standing(status, owner, alive) FROM run";
+    char text[32] = "";
+    fanin_err err = {0};
+    assert_ok_err(fanin_runs_query(r, sql, NULL, take_text, text, &err), err);
+    assert_string_equal(text, want);
+}
+
+/* A run that its process never ended is not running for ever. */
+TEST(the_run_of_a_dead_process_was_killed) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fanin_runs *r;
+        int64_t run;
+        const fanin_run_about about = {.kind = "train", .key = "k"};
+        _exit(fanin_runs_open(test_tmp("s.db"), FANIN_RUNS_WRITE, &r, NULL) != FANIN_OK ||
+              fanin_runs_begin(r, &about, 0, &run, NULL) != FANIN_OK);
+    }
+    int code = -1;
+    assert_true(waitpid(child, &code, 0) == child && code == 0);
+    fanin_runs *r = open_store(test_tmp("s.db"), FANIN_RUNS_WRITE);
+    assert_standing(r, "killed");
+    int64_t run = begin(r, "k", 0);
+    assert_standing(r, "running");
+    char text[32];
+    assert_ok(fanin_runs_query(r, "SELECT standing(status, owner, alive - 200) FROM run", NULL,
+                               take_text, text, NULL));
+    assert_string_equal(text, "silent");
+    assert_ok(fanin_runs_end(r, run, "interrupted", "", 0, 0, NULL));
+    assert_standing(r, "interrupted");
+    fanin_runs_close(r);
+}
+
 /* ---- reading only ------------------------------------------------------------------------------------ */
 
 static void refuse_sql(fanin_runs *r, const char *sql) {

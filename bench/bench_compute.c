@@ -2,7 +2,7 @@
  * against the peak of its multiply-adds, passes over memory against memcpy. One JSON object on
  * standard output; times are medians, `spread` is (worst - best) / median of the repetitions.
  *
- *     OMP_WAIT_POLICY=passive build/bench/bench_compute [filter]
+ *     build/bench/bench_compute [filter]
  *
  * The filter keeps the lines whose name contains it (the two peaks are always measured). */
 #include <omp.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "compute/compute.h"
 
 #if defined(__x86_64__)
@@ -381,7 +382,7 @@ static void bench_passes(size_t rows, size_t cols) {
 
 int main(int argc, char **argv) {
     filter = argc > 1 ? argv[1] : NULL;
-    fanin_compute_use_openmp();
+    run_as_the_program(argv);
     fanin_compute_backend_info info = fanin_compute_backend();
     unsigned threads = fanin_threads();
     timing t = measure(fma_run, NULL);

@@ -20,7 +20,6 @@
 #include "compute/compute.h"
 #include "engine/fast.h"
 #include "engine/program.h"
-#include "fanin/compute.h"
 #include "fanin/format.h"
 #include "fanin/scheme.h"
 #include "fanin/train.h"
@@ -244,7 +243,7 @@ static void profile(subject *s, int rounds) {
 }
 
 int main(int argc, char **argv) {
-    fanin_compute_use_openmp();
+    run_as_the_program(argv);
     if (argc == 2 && !strcmp(argv[1], "matmul")) {
         serve_matmul();
         return 0;

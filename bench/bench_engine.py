@@ -176,10 +176,15 @@ def torch_worker(name, threads):
 # ---- taking turns ----------------------------------------------------------------------------------------------
 
 
+def clean_environment():
+    """Without what would make threads and libraries differ from a user's first start."""
+    names = ("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "ONEDNN_", "DNNL_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(names)}
+
+
 class Worker:
     def __init__(self, command, **env):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "OMP_", "ONEDNN_", "DNNL_"))}
-        clean.update({k: str(v) for k, v in env.items()})
+        clean = {**clean_environment(), **{k: str(v) for k, v in env.items()}}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean, text=True)
         self.steps, self.rounds = 1, []
         self.read()
@@ -224,9 +229,9 @@ def measure(workers, rounds, seconds):
 def run_case(name, options):
     model, batch, length, optimizer, target = CASES[name]
     ours = [options.bench, "worker", model.replace("GRAPHS", options.graphs), str(batch), str(length), optimizer]
-    workers = {"ours": Worker(ours, OMP_WAIT_POLICY="passive")}
+    workers = {"ours": Worker(ours)}
     if name == "mlp_128":
-        workers["peak"] = Worker([options.bench, "matmul"], OMP_WAIT_POLICY="passive")
+        workers["peak"] = Worker([options.bench, "matmul"])
     for threads in (1, 2):
         for blas in (1, 2):
             command = [sys.executable, os.path.abspath(__file__), "--torch-worker", name, str(threads)]

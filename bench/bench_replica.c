@@ -81,6 +81,7 @@ static void run(int argc, char **argv, bool look) {
 
 int main(int argc, char **argv) {
     bool look = argc > 1 && !strcmp(argv[1], "profile");
+    run_as_the_program(argv);
     if (look) argc--, argv++;
     for (int i = 0; i < (look ? 1 : 3); i++) run(argc, argv, look);
     if (look || argc > 1) return 0;

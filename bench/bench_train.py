@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-from bench_engine import MLP, Worker, torch_subject
+from bench_engine import MLP, Worker, clean_environment, torch_subject
 
 SAMPLES, CLASSES = 60000, 10
 # name: MODEL, scheme, batch, steps a round, target ratio, the engine's case that has the same network
@@ -92,9 +92,8 @@ def ours(name, data, steps, options):
     command = [os.path.join(options.build, "fanin"), "train", model, "--data", data, "--scheme", scheme, "--optimizer",
                "sgd:lr=0.01", "--batch", str(batch), "--steps", str(steps), "--eval-every", str(steps), "--eval-samples",
                "1", "--threads", str(options.threads), "--json", "--quiet"]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "OMP_", "ONEDNN_", "DNNL_"))}
     begun = time.perf_counter()
-    points = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=clean).stdout)["points"]
+    points = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=clean_environment()).stdout)["points"]
     if [p["step"] for p in points] != [0, steps]:
         raise SystemExit(f"{name}: expected evaluations at steps 0 and {steps}")
     seconds = points[-1]["seconds"] - points[0]["seconds"]

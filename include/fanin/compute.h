@@ -28,7 +28,7 @@ typedef struct fanin_compute_backend_info {
     char library[48]; /* "oneDNN 2.6.3" */
     char isa[32];     /* the widest set that oneDNN may use here, "avx512_core_bf16" */
     unsigned threads; /* that a plan created now would use */
-    char runtime[96]; /* thread runtime and how idle threads wait, "OpenMP, passive" */
+    char runtime[96]; /* thread runtime and how idle threads wait */
 } fanin_compute_backend_info;
 
 FANIN_API fanin_compute_backend_info fanin_compute_backend(void);
@@ -43,10 +43,14 @@ FANIN_API fanin_status fanin_lapack_eigen(void *ctx, size_t n, double *a, double
 /* What it loaded, "OpenBLAS 0.3.21 ... "; "" if it is not installed. Static storage. */
 FANIN_API const char *fanin_lapack_info(void);
 
+/* Sets in the environment how idle threads of OpenMP wait: some tenth of a millisecond awake, as long as
+ * the next loop is usually away, then asleep (OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT; LLVM's runtime knows
+ * the first only and sleeps at once). A caller's own OMP_WAIT_POLICY or GOMP_SPINCOUNT stays. True if it
+ * set something: the runtime reads it when it is loaded, so the program executes itself again. */
+FANIN_API bool fanin_compute_set_waiting(void);
 /* Makes fanin_parallel_for run on OpenMP, so that a process has one pool of threads (oneDNN uses
- * OpenMP too). Call once at the start of a program, after OMP_WAIT_POLICY=passive is in the
- * environment: libgomp reads it when it is loaded, so a program sets it and executes itself again,
- * or its caller sets it. Never fork afterwards: libgomp hangs in the child. */
+ * OpenMP too). Call once at the start of a program, after fanin_compute_set_waiting. Never fork
+ * afterwards: libgomp hangs in the child. */
 FANIN_API void fanin_compute_use_openmp(void);
 
 #ifdef __cplusplus

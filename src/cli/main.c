@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <fanin/compute.h>
+
 #include "cli.h"
 
 static const cli_verb verbs[] = {
@@ -48,11 +50,11 @@ static void inject_faults(void) {
     fanin_allocator_set(&(fanin_allocator){faulty_resize, faulty_release, NULL});
 }
 
-/* Threads shall wait without burning the processor. The OpenMP runtime reads that when it is loaded, which
- * was before main: so it is set, and the program starts itself again, once. */
-static void wait_passively(char **argv) {
-    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
-    execv("/proc/self/exe", argv); /* on failure the threads spin, no more */
+/* How threads wait is read when the OpenMP runtime is loaded, which was before main: so it is set, and the
+ * program starts itself again, once. */
+static void wait_briefly(char **argv) {
+    if (fanin_compute_set_waiting())
+        execv("/proc/self/exe", argv); /* on failure the threads spin for longer, no more */
 }
 
 static void print_help(FILE *f) {
@@ -75,7 +77,7 @@ static const cli_verb *find_verb(const char *name) {
 }
 
 int main(int argc, char **argv) {
-    wait_passively(argv);
+    wait_briefly(argv);
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -12,6 +12,17 @@ verbs=$("$FANIN" --verbs)
 "$FANIN" init mlp:784-16x2-10 --scheme he -o weights.safetensors
 "$FANIN" data make teacher:in=784,out=10 --samples 4 -o x.npy,unused.npy
 "$FANIN" data make xor:bits=2 --samples 4 -o unused.npy,t.npy
+# How threads wait: a short spin, unless the user says so himself.
+waits() { # NAME WHAT VARIABLES...
+  wanted=$2
+  name=$1
+  shift 2
+  check "$name" sh -c "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT $* \"\$0\" doctor | grep -q 'threads $wanted'" "$FANIN"
+}
+waits spins_shortly "spin 5000 times, then sleep"
+waits spins_as_told "spin 70 times, then sleep" GOMP_SPINCOUNT=70
+waits sleeps_as_told "sleep at once" OMP_WAIT_POLICY=passive
+waits spins_long_as_told "spin long" OMP_WAIT_POLICY=active
 for verb in $verbs; do
   exits 0 help_$verb "$FANIN" "$verb" --help
   cp .out help.txt

@@ -33,7 +33,7 @@ typedef struct fanin_dataset_info {
     const char *preprocessing; /* "none", or what inputs went through and what it was learnt from */
 } fanin_dataset_info;
 
-/* "mnist", "fashion-mnist", "cifar10" (looked for under $FANIN_DATA, ./data, $XDG_DATA_HOME/fanin, plain, .gz or
+/* "mnist", "fashion-mnist", "cifar10", "cifar100" (looked for under $FANIN_DATA, ./data, $XDG_DATA_HOME/fanin, plain, .gz or
  * .xz), "shapeset[:neg=0]", "xor[:bits=N]", "spirals[:noise=S]", "blobs", "teacher:IN-HIDDEN-OUT"; or a path, plain,
  * .gz or .xz: "x.npy,t.npy", .npz, "x.csv:label=NAME", .tsv, .idx, "input.txt:length=64", or "folder/" of PNG
  * images; fanin_dataset_at has the grammar of each. Behind any of them "+normalize", "+standardize", "+center",
@@ -52,6 +52,16 @@ FANIN_API const fanin_dataset_info *fanin_dataset_get_info(const fanin_dataset *
 FANIN_API fanin_status fanin_dataset_samples(const fanin_dataset *dataset, fanin_split split,
                                              const uint64_t *index, size_t n, float *x,
                                              void *targets, fanin_err *err);
+
+/* Numbers of one sample's input. */
+FANIN_API size_t fanin_dataset_sample_size(const fanin_dataset_info *info);
+
+/* The first `samples` of a split (all there are, if fewer) into files that fanin_dataset_open reads, by the name:
+ * "x.npy,t.npy", "x.idx,t.idx" (floats; labels as int32), "a.npz" (arrays x and y), "a.csv" or "a.tsv" (columns x1,
+ * x2, ... and target). Each is written aside and renamed. Errors: ARG a name of no kind, or a number of samples that
+ * cannot be; UNSUPPORTED a table of several targets; IO; INTERRUPTED. */
+FANIN_API fanin_status fanin_dataset_write(const fanin_dataset *dataset, fanin_split split,
+                                           uint64_t samples, const char *path, fanin_err *err);
 
 /* ---- the table ----------------------------------------------------------------------------------- */
 

@@ -1,6 +1,5 @@
 /* fanin data: what data sets there are, what is in them, and where files belong. */
 #include <fanin/data.h>
-#include <fanin/format.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +12,11 @@ typedef struct summary {
     uint64_t samples;
 } summary;
 
-static size_t sample_size(const fanin_dataset_info *info) {
-    size_t n = 1;
-    for (int i = 0; i < info->rank; i++) n *= (size_t)info->dims[i];
-    return n;
-}
-
 static fanin_status summarize(const fanin_dataset *d, fanin_split split, uint64_t limit, summary *s,
                               fanin_err *err) {
     const fanin_dataset_info *info = fanin_dataset_get_info(d);
     uint64_t count = split == FANIN_TRAIN ? info->train_count : info->test_count;
-    size_t n = sample_size(info);
+    size_t n = fanin_dataset_sample_size(info);
     if (count == 0 || count > limit) count = limit;
     float *x = malloc(n * sizeof *x);
     void *target = calloc((size_t)info->target_count, 8);
@@ -98,52 +91,15 @@ static int info_verb(cli *c, const char *name, uint64_t seed) {
     return code;
 }
 
-/* `data make shapeset --samples 1000 -o x.npy,t.npy` style: inputs and targets of one split as arrays. */
+/* `data make shapeset --samples 1000 -o x.npy,t.npy`: inputs and targets of one split as files. */
 static int make_verb(cli *c, const char *name, uint64_t seed, uint64_t samples, const char *out,
                      fanin_split split) {
     fanin_dataset *d;
     fanin_err err = {0};
-    const char *comma = out ? strchr(out, ',') : NULL;
-    if (!comma) return cli_usage(c, "data make wants -o X.npy,T.npy");
+    if (!out) return cli_usage(c, "data make wants -o X.npy,T.npy, or a name in .npz, .csv");
     fanin_status status = fanin_dataset_open(name, seed, &d, &err);
     if (status != FANIN_OK) return cli_fail_input(c, status, &err);
-    const fanin_dataset_info *info = fanin_dataset_get_info(d);
-    size_t n = sample_size(info), step = info->classes ? 8 : 4 * (size_t)info->target_count;
-    uint64_t count = split == FANIN_TRAIN ? info->train_count : info->test_count;
-    if (count && samples > count) samples = count;
-    char path[4096];
-    snprintf(path, sizeof path, "%.*s", (int)(comma - out), out);
-    bool fits = samples > 0 && samples < UINT64_C(1) << 40 && n < (SIZE_MAX >> 4) / samples;
-    float *x = fits ? malloc((size_t)samples * n * sizeof *x) : NULL;
-    unsigned char *t = fits ? malloc((size_t)samples * step) : NULL;
-    if (!x || !t)
-        status = fanin_err_set(&err, fits ? FANIN_NOMEM : FANIN_ARG,
-                               "--samples %llu: cannot hold so many", (unsigned long long)samples);
-    for (uint64_t i = 0; i < samples && status == FANIN_OK; i++) {
-        if (fanin_interrupted())
-            status = fanin_err_set(&err, FANIN_INTERRUPTED, "stopped");
-        else
-            status = fanin_dataset_samples(d, split, &i, 1, x + i * n, t + i * step, &err);
-    }
-    if (status == FANIN_OK) {
-        fanin_array a = {.name = "",
-                         .dtype = FANIN_F32,
-                         .rank = info->rank + 1,
-                         .data = x,
-                         .size = (size_t)samples * n * 4};
-        fanin_array b = {.name = "",
-                         .dtype = info->classes ? FANIN_I64 : FANIN_F32,
-                         .rank = info->classes ? 1 : 2,
-                         .data = t,
-                         .size = (size_t)samples * step};
-        a.dims[0] = b.dims[0] = (int64_t)samples;
-        memcpy(a.dims + 1, info->dims, (size_t)info->rank * sizeof *a.dims);
-        b.dims[1] = info->target_count;
-        status = fanin_npy_save(path, &a, &err);
-        if (status == FANIN_OK) status = fanin_npy_save(comma + 1, &b, &err);
-    }
-    free(x);
-    free(t);
+    status = fanin_dataset_write(d, split, samples, out, &err);
     fanin_dataset_close(d);
     return status == FANIN_OK ? 0 : cli_fail(c, status, &err);
 }
@@ -156,6 +112,7 @@ static int get_verb(cli *c, const char *name) {
         {"mnist", "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits"},
         {"fashion-mnist", "github.com/zalandoresearch/fashion-mnist, data/fashion"},
         {"cifar10", "A. Krizhevsky: CIFAR-10, binary version, cs.toronto.edu/~kriz/cifar.html"},
+        {"cifar100", "A. Krizhevsky: CIFAR-100, binary version, cs.toronto.edu/~kriz/cifar.html"},
     };
     for (int i = 0; i < fanin_dataset_count(); i++) {
         fanin_dataset_row row = fanin_dataset_at(i);
@@ -187,7 +144,8 @@ int verb_data(cli *c) {
         {"seed", 0, CLI_COUNT, &seed, "N", "of a generator (default 0)"},
         {"samples", 0, CLI_COUNT, &samples, "N", "data make: how many (default 1000)"},
         {"split", 0, CLI_TEXT, &split, "train|test", "data make: of which split"},
-        {"output", 'o', CLI_TEXT, &out, "X.npy,T.npy", "data make: inputs and targets"},
+        {"output", 'o', CLI_TEXT, &out, "X.npy,T.npy",
+         "data make: also X.idx,T.idx, A.npz, A.csv, A.tsv"},
         CLI_END,
     };
     if (!cli_parse(c, options, 2, 2)) return c->exit_code;

@@ -29,6 +29,11 @@ static const row rows[] = {
       "data_batch_1.bin\ndata_batch_2.bin\ndata_batch_3.bin\ndata_batch_4.bin\ndata_batch_5.bin\n"
       "test_batch.bin"},
      fanin__data_cifar10},
+    {{"cifar100", "cifar100[:coarse=0]",
+      "50 000 + 10 000 photographs, 3x32x32, 100 classes or 20 coarse ones (Krizhevsky 2009), "
+      "binary version",
+      "train.bin\ntest.bin"},
+     fanin__data_cifar100},
     {{"shapeset", "shapeset[:neg=0|1]",
       "Shapeset-3x2 (Glorot & Bengio 2010): one or two triangles, parallelograms, ellipses; 32x32, "
       "9 classes, "
@@ -103,7 +108,8 @@ static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d
             fanin__text_printf(&names, "%s%s", i ? ", " : "", rows[i].shown.name);
         fanin_status status = fanin_err_set(err, FANIN_NOTFOUND,
                                             "data set '%s': unknown; expected %s, x.npy,t.npy, or "
-                                            "a path to .npz, .csv, .tsv, .idx, .txt or a folder/",
+                                            "a path to .npz, .csv, .tsv, .idx, .bin, .txt or a "
+                                            "folder/",
                                             text, names.data ? names.data : "a name");
         fanin__text_fini(&names);
         return status;
@@ -114,6 +120,18 @@ static fanin_status open_named(const char *text, uint64_t seed, fanin_dataset *d
     d->info.target_count = 1;
     const fanin__data_options o = {r->shown.name, options, seed};
     return r->open(&o, d, err);
+}
+
+fanin_status fanin__data_cut(fanin_dataset *d, uint64_t n, const char *what, double test,
+                             fanin_err *err) {
+    uint64_t cut = (uint64_t)(test * (double)n + 0.5);
+    if (!(test >= 0 && test < 1) || cut == n)
+        return fanin_err_set(err, FANIN_ARG, "%s: test=%g leaves no row to train on", what, test);
+    d->cut = cut ? n : 0;
+    d->both = cut == 0;
+    d->info.train_count = n - cut;
+    d->info.test_count = cut ? cut : n;
+    return FANIN_OK;
 }
 
 static void describe_split(fanin_dataset *d) {
@@ -182,6 +200,12 @@ static uint64_t row_of(const fanin_dataset *d, fanin_split *split, uint64_t i) {
 
 const fanin_dataset_info *fanin_dataset_get_info(const fanin_dataset *d) { return &d->info; }
 
+size_t fanin_dataset_sample_size(const fanin_dataset_info *info) {
+    size_t n = 1;
+    for (int i = 0; i < info->rank; i++) n *= (size_t)info->dims[i];
+    return n;
+}
+
 static size_t target_step(const fanin_dataset *d) {
     return (size_t)d->info.target_count * (d->info.classes ? sizeof(int64_t) : sizeof(float));
 }
@@ -201,8 +225,7 @@ static fanin_status raw_samples(const fanin_dataset *d, fanin_split split, const
 static fanin_status prepared_samples(const fanin_dataset *d, fanin_split split,
                                      const uint64_t *index, size_t n, float *x, void *targets,
                                      fanin_err *err) {
-    size_t size = 1, step = target_step(d);
-    for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
+    size_t size = fanin_dataset_sample_size(&d->info), step = target_step(d);
     float *scratch = fanin_malloc(fanin__prepare_scratch(d->prepared) * sizeof *scratch);
     if (!scratch) return fanin_err_set(err, FANIN_NOMEM, "data set %s: no memory", d->info.name);
     fanin_status status = FANIN_OK;
@@ -219,8 +242,7 @@ static fanin_status prepared_samples(const fanin_dataset *d, fanin_split split,
 fanin_status fanin_dataset_samples(const fanin_dataset *d, fanin_split split, const uint64_t *index,
                                    size_t n, float *x, void *targets, fanin_err *err) {
     uint64_t count = split == FANIN_TRAIN ? d->info.train_count : d->info.test_count;
-    size_t size = 1;
-    for (int i = 0; i < d->info.rank; i++) size *= (size_t)d->info.dims[i];
+    size_t size = fanin_dataset_sample_size(&d->info);
     for (size_t i = 0; i < n; i++)
         if (count && index[i] >= count)
             return fanin_err_set(err, FANIN_ARG, "data set %s: sample %llu of %llu", d->info.name,

@@ -31,14 +31,20 @@ typedef struct fanin__data_options {
     uint64_t seed;
 } fanin__data_options;
 
+/* Both splits from the n rows of the training split: that share of them, rounded, for testing, or (0) all of
+ * them. ARG: none left. `what` begins messages. */
+fanin_status fanin__data_cut(fanin_dataset *d, uint64_t n, const char *what, double test,
+                             fanin_err *err);
+
 /* The number given for `key`, or `otherwise`. */
 double fanin__data_option(const fanin__data_options *o, const char *key, double otherwise);
 
 /* Rows open themselves: fill info, state, sample and close. */
 typedef fanin_status fanin__data_open(const fanin__data_options *o, fanin_dataset *d,
                                       fanin_err *err);
-fanin__data_open fanin__data_mnist, fanin__data_fashion, fanin__data_cifar10, fanin__data_shapeset,
-    fanin__data_xor, fanin__data_spirals, fanin__data_blobs, fanin__data_teacher;
+fanin__data_open fanin__data_mnist, fanin__data_fashion, fanin__data_cifar10, fanin__data_cifar100,
+    fanin__data_shapeset, fanin__data_xor, fanin__data_spirals, fanin__data_blobs,
+    fanin__data_teacher;
 
 /* ---- sets behind a path --------------------------------------------------------------------------- */
 
@@ -49,6 +55,11 @@ fanin_status fanin__data_arrays(const char *inputs, const char *targets, double 
 fanin_status fanin__data_npz(const char *path, double test, fanin_dataset *d, fanin_err *err);
 /* "...images..." beside "...labels..." (idx3 beside idx1). */
 fanin_status fanin__data_idx(const char *path, double test, fanin_dataset *d, fanin_err *err);
+/* A file of records, or a folder of data_batch_1.bin ... test_batch.bin (CIFAR-10) or train.bin and test.bin
+ * (CIFAR-100; its twenty coarse classes instead of the hundred). `test`: of a single file. */
+fanin_status fanin__data_cifar(const char *path, bool coarse, double test, fanin_dataset *d,
+                               fanin_err *err);
+bool fanin__data_cifar_is(const char *folder);
 fanin_status fanin__data_text(const char *path, size_t length, double test, fanin_dataset *d,
                               fanin_err *err);
 typedef struct fanin__png_options {
@@ -67,6 +78,8 @@ fanin_status fanin__data_path(const char *text, fanin_dataset *d, bool *is, fani
 /* Finds `name` (plain, .gz or .xz) in `folder` under each place that is searched; *path is a new
  * string. NOTFOUND: the message names file and places. */
 fanin_status fanin__data_find(const char *folder, const char *name, char **path, fanin_err *err);
+/* The same in one folder. */
+fanin_status fanin__data_find_in(const char *folder, const char *name, char **path, fanin_err *err);
 /* Bytes of a data file unpacked, and of a folder of images. */
 #define FANIN__DATA_LIMIT ((size_t)4 << 30)
 /* The whole file, decompressed by its magic, at most `limit` bytes and 1100 times its size and a megabyte, gzip's

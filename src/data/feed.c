@@ -5,12 +5,6 @@
 
 #include "base/base.h"
 
-size_t fanin__sample_size(const fanin_dataset_info *info) {
-    size_t n = 1;
-    for (int i = 0; i < info->rank; i++) n *= (size_t)info->dims[i];
-    return n;
-}
-
 static fanin_status class_fits(const fanin_dataset_info *info, fanin_buffer y, size_t each,
                                int classes, fanin_err *err) {
     if (!info->classes)
@@ -38,7 +32,7 @@ fanin_status fanin__feed_fits(const fanin_dataset *d, const fanin_program *p, si
         return fanin_err_set(err, FANIN_SHAPE,
                              "data set %s: one input a sample, the network takes %d", info->name,
                              fanin_program_input_count(p));
-    size_t sample = fanin__sample_size(info), each = target.count / batch;
+    size_t sample = fanin_dataset_sample_size(info), each = target.count / batch;
     if (x.count != batch * sample || (x.dtype != FANIN_F32 && x.dtype != FANIN_I64))
         return fanin_err_set(err, FANIN_SHAPE,
                              "data set %s: %zu numbers a sample, the network takes %zu", info->name,
@@ -57,7 +51,7 @@ fanin_status fanin__feed_fits(const fanin_dataset *d, const fanin_program *p, si
 /* Labels as numbers, sample by sample: `each` targets of a label. */
 static fanin_status load_labels(const fanin_dataset *d, fanin_split split, const uint64_t *index,
                                 size_t n, float *x, float *target, size_t each, fanin_err *err) {
-    size_t sample = fanin__sample_size(fanin_dataset_get_info(d));
+    size_t sample = fanin_dataset_sample_size(fanin_dataset_get_info(d));
     for (size_t i = 0; i < n; i++) {
         int64_t label;
         float *t = target + i * each;

@@ -16,7 +16,5 @@ fanin_status fanin__feed_load(const fanin_dataset *d, fanin_split split, const u
                               size_t n, fanin_program *p, fanin_err *err);
 fanin_status fanin__feed_into(const fanin_dataset *d, fanin_split split, const uint64_t *index,
                               size_t n, fanin_buffer x, fanin_buffer target, fanin_err *err);
-/* Numbers of one sample's input. */
-size_t fanin__sample_size(const fanin_dataset_info *info);
 
 #endif

@@ -42,6 +42,20 @@ fanin_status fanin__data_find(const char *folder, const char *name, char **path,
         folder, name, env && *env ? env : "$FANIN_DATA", folder, folder, user, folder);
 }
 
+fanin_status fanin__data_find_in(const char *folder, const char *name, char **path,
+                                 fanin_err *err) {
+    *path = NULL;
+    size_t n = strlen(folder);
+    while (n > 1 && folder[n - 1] == '/') n--;
+    char *root = fanin__strndup(folder, n);
+    if (!root) return fanin_err_set(err, FANIN_NOMEM, "%s: no memory", folder);
+    bool found = try_place(root, "", name, path);
+    fanin_free(root);
+    return found
+               ? FANIN_OK
+               : fanin_err_set(err, FANIN_NOTFOUND, "%s: no %s (nor .gz, .xz) in it", folder, name);
+}
+
 /* Output grows by doubling up to the limit, so a small file cannot ask for much. */
 typedef struct sink {
     unsigned char *data;

@@ -1,26 +1,18 @@
-/* images.c - MNIST and its likes (IDX), CIFAR-10 (binary version): bytes in memory, a float view on demand. */
+/* images.c - images as bytes in memory, a float view on demand; MNIST and its likes (IDX). */
 #include <stdio.h>
 #include <string.h>
 
-#include "data/dataset.h"
-
-typedef struct images {
-    unsigned char *blobs[16];                         /* owned */
-    const unsigned char *pixels[2][8], *labels[2][8]; /* by split and part */
-    uint64_t counts[2][8];
-    size_t pixel_step, label_step, size; /* bytes between samples, bytes of one image */
-    int blob_count, parts[2];
-} images;
+#include "data/images.h"
 
 static void images_close(void *p) {
-    images *s = p;
+    fanin__images *s = p;
     for (int i = 0; i < s->blob_count; i++) fanin_free(s->blobs[i]);
     fanin_free(s);
 }
 
 static fanin_status image_sample(const fanin_dataset *d, fanin_split split, uint64_t index,
                                  float *x, void *target) {
-    const images *s = d->state;
+    const fanin__images *s = d->state;
     int part = 0;
     while (index >= s->counts[split][part]) index -= s->counts[split][part++];
     const unsigned char *pixels = s->pixels[split][part] + index * s->pixel_step;
@@ -29,12 +21,18 @@ static fanin_status image_sample(const fanin_dataset *d, fanin_split split, uint
     return FANIN_OK;
 }
 
-static fanin_status read_blob(images *s, const char *folder, const char *name, size_t limit,
+fanin_status fanin__images_read(fanin__images *s, const char *path, size_t limit,
+                                unsigned char **bytes, size_t *size, fanin_err *err) {
+    FANIN_TRY(fanin__data_read(path, limit, bytes, size, err));
+    s->blobs[s->blob_count++] = *bytes;
+    return FANIN_OK;
+}
+
+static fanin_status read_blob(fanin__images *s, const char *folder, const char *name, size_t limit,
                               unsigned char **bytes, size_t *size, fanin_err *err) {
     char *path;
     FANIN_TRY(fanin__data_find(folder, name, &path, err));
-    fanin_status status = fanin__data_read(path, limit, bytes, size, err);
-    if (status == FANIN_OK) s->blobs[s->blob_count++] = *bytes;
+    fanin_status status = fanin__images_read(s, path, limit, bytes, size, err);
     fanin_free(path);
     return status;
 }
@@ -43,7 +41,7 @@ static uint32_t big_endian(const unsigned char *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static fanin_status check_labels(const char *name, const unsigned char *labels, uint64_t count,
+fanin_status fanin__images_check(const char *name, const unsigned char *labels, uint64_t count,
                                  size_t step, int classes, fanin_err *err) {
     for (uint64_t i = 0; i < count; i++)
         if (labels[i * step] >= classes)
@@ -53,8 +51,8 @@ static fanin_status check_labels(const char *name, const unsigned char *labels, 
     return FANIN_OK;
 }
 
-static fanin_status read_idx(images *s, const char *folder, const char *stem, fanin_split split,
-                             fanin_err *err) {
+static fanin_status read_idx(fanin__images *s, const char *folder, const char *stem,
+                             fanin_split split, fanin_err *err) {
     enum { LIMIT = 200 << 20 };
     char name[64];
     unsigned char *pixels, *labels;
@@ -80,35 +78,44 @@ static fanin_status read_idx(images *s, const char *folder, const char *stem, fa
         return fanin_err_set(err, FANIN_FORMAT,
                              "%s: not an IDX file of the %llu labels that go with the images", name,
                              (unsigned long long)count);
-    FANIN_TRY(check_labels(name, labels + 8, count, 1, 10, err));
+    FANIN_TRY(fanin__images_check(name, labels + 8, count, 1, 10, err));
     s->pixels[split][0] = pixels + 16;
     s->labels[split][0] = labels + 8;
     s->counts[split][0] = count;
     return FANIN_OK;
 }
 
-static images *image_set(fanin_dataset *d) {
-    images *s = fanin_calloc(1, sizeof *s);
+fanin__images *fanin__images_create(fanin_dataset *d, int64_t channels, int64_t side) {
+    fanin__images *s = fanin_calloc(1, sizeof *s);
     if (!s) return NULL;
     d->state = s;
     d->close = images_close;
     d->sample = image_sample;
     d->info.classes = 10;
     d->info.rank = 3;
+    d->info.dims[0] = channels;
+    d->info.dims[1] = d->info.dims[2] = side;
+    s->size = (size_t)(channels * side * side);
     return s;
 }
 
+void fanin__images_count(fanin_dataset *d) {
+    const fanin__images *s = d->state;
+    d->info.train_count = d->info.test_count = 0;
+    for (int i = 0; i < FANIN__IMAGE_PARTS; i++) {
+        d->info.train_count += s->counts[FANIN_TRAIN][i];
+        d->info.test_count += s->counts[FANIN_TEST][i];
+    }
+}
+
 static fanin_status open_idx(const char *folder, fanin_dataset *d, fanin_err *err) {
-    images *s = image_set(d);
+    fanin__images *s = fanin__images_create(d, 1, 28);
     if (!s) return FANIN_NOMEM;
-    d->info.dims[0] = 1;
-    d->info.dims[1] = d->info.dims[2] = 28;
-    s->size = s->pixel_step = 784;
+    s->pixel_step = 784;
     s->label_step = 1;
     FANIN_TRY(read_idx(s, folder, "train", FANIN_TRAIN, err));
     FANIN_TRY(read_idx(s, folder, "t10k", FANIN_TEST, err));
-    d->info.train_count = s->counts[FANIN_TRAIN][0];
-    d->info.test_count = s->counts[FANIN_TEST][0];
+    fanin__images_count(d);
     return FANIN_OK;
 }
 
@@ -120,43 +127,4 @@ fanin_status fanin__data_mnist(const fanin__data_options *o, fanin_dataset *d, f
 fanin_status fanin__data_fashion(const fanin__data_options *o, fanin_dataset *d, fanin_err *err) {
     (void)o;
     return open_idx("fashion-mnist", d, err);
-}
-
-/* One file of 3073-byte records: label, then 3 planes of 32x32. */
-static fanin_status read_cifar(images *s, const char *name, fanin_split split, fanin_err *err) {
-    unsigned char *bytes;
-    size_t size;
-    FANIN_TRY(read_blob(s, "cifar10", name, (size_t)64 << 20, &bytes, &size, err));
-    if (size == 0 || size % 3073)
-        return fanin_err_set(err, FANIN_FORMAT, "%s: %zu bytes, expected records of 3073", name,
-                             size);
-    FANIN_TRY(check_labels(name, bytes, size / 3073, 3073, 10, err));
-    int part = s->parts[split]++;
-    s->labels[split][part] = bytes;
-    s->pixels[split][part] = bytes + 1;
-    s->counts[split][part] = size / 3073;
-    return FANIN_OK;
-}
-
-/* Batches 2 to 5 may be absent: a smaller training set, not an error. */
-fanin_status fanin__data_cifar10(const fanin__data_options *o, fanin_dataset *d, fanin_err *err) {
-    (void)o;
-    images *s = image_set(d);
-    if (!s) return FANIN_NOMEM;
-    d->info.dims[0] = 3;
-    d->info.dims[1] = d->info.dims[2] = 32;
-    s->size = 3072;
-    s->pixel_step = s->label_step = 3073;
-    FANIN_TRY(read_cifar(s, "data_batch_1.bin", FANIN_TRAIN, err));
-    for (int i = 2; i <= 5; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "data_batch_%d.bin", i);
-        fanin_status status = read_cifar(s, name, FANIN_TRAIN, err);
-        if (status != FANIN_OK && status != FANIN_NOTFOUND) return status;
-    }
-    FANIN_TRY(read_cifar(s, "test_batch.bin", FANIN_TEST, err));
-    for (int i = 0; i < s->parts[FANIN_TRAIN]; i++)
-        d->info.train_count += s->counts[FANIN_TRAIN][i];
-    d->info.test_count = s->counts[FANIN_TEST][0];
-    return FANIN_OK;
 }

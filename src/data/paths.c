@@ -9,7 +9,7 @@
 
 /* What all kinds take; a kind's row lists its own. */
 typedef struct settings {
-    double test, length, grey, header, width, height;
+    double test, length, grey, header, coarse, width, height;
     char label[128];
     int real;
 } settings;
@@ -19,6 +19,7 @@ static const fanin__option numbers[] = {
     {"length", 1, 1 << 20, offsetof(settings, length), true},
     {"grey", 0, 1, offsetof(settings, grey), true},
     {"header", 0, 1, offsetof(settings, header), true},
+    {"coarse", 0, 1, offsetof(settings, coarse), true},
 };
 
 static fanin_status open_csv(const char *path, const settings *s, fanin_dataset *d,
@@ -44,6 +45,11 @@ static fanin_status open_idx(const char *path, const settings *s, fanin_dataset 
 static fanin_status open_npz(const char *path, const settings *s, fanin_dataset *d,
                              fanin_err *err) {
     return fanin__data_npz(path, s->test, d, err);
+}
+
+static fanin_status open_cifar(const char *path, const settings *s, fanin_dataset *d,
+                               fanin_err *err) {
+    return fanin__data_cifar(path, s->coarse != 0, s->test, d, err);
 }
 
 static fanin_status open_text(const char *path, const settings *s, fanin_dataset *d,
@@ -102,6 +108,14 @@ static const struct kind {
       "arrays x and y (or x_train, y_train, x_test, y_test), one row a sample; without a test "
       "split "
       "the training rows are tested on",
+      NULL}},
+    {".bin",
+     "test=0,coarse=0",
+     0,
+     open_cifar,
+     {"cifar", "FILE.bin[:test=0,coarse=0] or FOLDER/[:coarse=0]",
+      "CIFAR's binary records, 10 or 100 classes (coarse=1: 20): a file, or a folder of "
+      "data_batch_1.bin, ..., test_batch.bin or train.bin, test.bin",
       NULL}},
     {".txt",
      "test=0.1,length=64",
@@ -216,8 +230,10 @@ fanin_status fanin__data_path(const char *text, fanin_dataset *d, bool *is, fani
     const char *comma = pair_comma(path), *options;
     bool folder = n && (path[n - 1] == '/' ||
                         (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && strchr(path, '/')));
+    bool cifar = folder && fanin__data_cifar_is(path);
     for (size_t i = 0; i < FANIN_COUNT(kinds) && !comma && !k; i++)
-        if (folder ? !strcmp(kinds[i].ending, "/") : ends(path, bare, kinds[i].ending))
+        if (folder ? kinds[i].open == (cifar ? open_cifar : open_png)
+                   : ends(path, bare, kinds[i].ending))
             k = &kinds[i];
     *is = comma || k;
     fanin_status status = FANIN_OK;

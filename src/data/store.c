@@ -78,7 +78,7 @@ static fanin_status count_classes(const fanin__store *s, const char *what, int *
 
 fanin_status fanin__store_finish(fanin_dataset *d, const char *what, double test, fanin_err *err) {
     fanin__store *s = d->state;
-    uint64_t n = s->split[FANIN_TRAIN].count, cut = (uint64_t)(test * (double)n + 0.5);
+    uint64_t n = s->split[FANIN_TRAIN].count;
     s->sample = 1;
     for (int i = 0; i < d->info.rank; i++) s->sample *= (size_t)d->info.dims[i];
     if (n == 0 || s->sample == 0)
@@ -89,15 +89,5 @@ fanin_status fanin__store_finish(fanin_dataset *d, const char *what, double test
     d->info.train_count = n;
     d->info.test_count = s->split[FANIN_TEST].count;
     if (d->info.test_count) return FANIN_OK;
-    if (!(test >= 0 && test < 1) || cut == n)
-        return fanin_err_set(err, FANIN_ARG, "%s: test=%g leaves no row to train on", what, test);
-    if (cut) {
-        d->cut = n;
-        d->info.train_count = n - cut;
-        d->info.test_count = cut;
-    } else {
-        d->both = true;
-        d->info.test_count = n;
-    }
-    return FANIN_OK;
+    return fanin__data_cut(d, n, what, test, err);
 }

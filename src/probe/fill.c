@@ -80,10 +80,11 @@ static fanin_status load_samples(const fanin_dataset *d, const uint64_t *index, 
     const fanin_dataset_info *info = fanin_dataset_get_info(d);
     fanin_buffer x = fanin_program_input(p, 0);
     size_t each = info->classes ? 1 : (size_t)info->target_count;
-    if (x.count != n * fanin__sample_size(info) || (x.dtype != FANIN_F32 && x.dtype != FANIN_I64))
+    if (x.count != n * fanin_dataset_sample_size(info) ||
+        (x.dtype != FANIN_F32 && x.dtype != FANIN_I64))
         return fanin_err_set(err, FANIN_SHAPE,
                              "data set %s: %zu numbers a sample, the network takes %zu", info->name,
-                             fanin__sample_size(info), x.count / n);
+                             fanin_dataset_sample_size(info), x.count / n);
     float *numbers = fanin_calloc(x.count + 1, sizeof *numbers);
     void *targets = fanin_calloc(n * each + 1, sizeof(int64_t));
     fanin_status status = numbers && targets ? FANIN_OK : FANIN_NOMEM;

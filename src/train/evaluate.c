@@ -39,7 +39,8 @@ static uint64_t count_errors(const fanin_trainer *t) {
 static fanin_status run_split(fanin_trainer *t, bool held_out, uint64_t samples, double *loss,
                               double *error, fanin_err *err) {
     fanin_buffer x = fanin_program_input(t->eval, 0);
-    uint64_t batch = x.count / fanin__sample_size(t->info), errors = 0, batches = samples / batch;
+    uint64_t batch = x.count / fanin_dataset_sample_size(t->info), errors = 0,
+             batches = samples / batch;
     if (batches == 0) batches = 1;
     double sum = 0;
     for (uint64_t b = 0; b < batches; b++) {

@@ -321,7 +321,8 @@ static fanin_status evaluate(struct fanin_replica_trainer *t, float *loss, float
     fanin_trainer *one = t->singles[0];
     fanin__weights_copy(t->train, t->eval);
     fanin_buffer x = fanin_program_input(t->eval, 0), target = fanin_program_target(t->eval);
-    uint64_t batch = x.count / fanin__sample_size(one->info), batches = one->eval_samples / batch;
+    uint64_t batch = x.count / fanin_dataset_sample_size(one->info),
+             batches = one->eval_samples / batch;
     size_t replicas = (size_t)t->options.replicas;
     if (batches == 0) batches = 1;
     for (size_t r = 0; r < replicas; r++) {

@@ -31,6 +31,16 @@ exits 3 classes "$FANIN" train mlp:2-4x1-2 --data blobs:classes=5 --scheme he --
 says classes_says '5 classes'
 check make "$FANIN" data make blobs --samples 20 -o x.npy,t.npy
 check made "$FANIN" data info x.npy,t.npy
+for out in y.npz y.csv y.tsv y.idx,z.idx; do
+  check "make_$out" "$FANIN" data make blobs --samples 20 --split test -o $out
+  check "made_$out" "$FANIN" data info $out
+done
+exits 2 make_unknown "$FANIN" data make blobs -o y.dat
+exits 5 make_full sh -c 'ulimit -f 1; trap "" XFSZ; exec "$0" data make blobs --samples 5000 -o full.csv' "$FANIN"
+check make_full_leaves_nothing test ! -e full.csv
+head -c 3073 /dev/zero >b.bin
+check cifar "$FANIN" data info b.bin
+exits 3 cifar_cut sh -c 'head -c 3072 b.bin >c.bin && "$0" data info c.bin' "$FANIN"
 for loss in cross_entropy:label_smoothing=0.1 hinge bce mse l1 huber:delta=0.5; do
   check "train_$loss" "$FANIN" train mlp:2-4x1-2 --data ok.csv:test=0 --scheme he --steps 5 --batch 4 \
     --loss "$loss" --quiet

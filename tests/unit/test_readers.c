@@ -295,6 +295,120 @@ TEST(npz_archives) {
     refused(path, "", FANIN_FORMAT, "element 1 is not a finite number");
 }
 
+/* ---- CIFAR ------------------------------------------------------------------------------------------------ */
+
+enum { CIFAR_RECORDS = 4 };
+
+/* Records whose label bytes are given, 1 or 2 each, and whose pixels count up from the record's number. */
+static size_t cifar(unsigned char *out, const unsigned char *classes, size_t each) {
+    unsigned char *p = out;
+    for (size_t r = 0; r < CIFAR_RECORDS; r++) {
+        for (size_t k = 0; k < each; k++) *p++ = classes[r * each + k];
+        for (size_t i = 0; i < 3072; i++) *p++ = (unsigned char)(r + i);
+    }
+    return (size_t)(p - out);
+}
+
+static void make_folder(const char *name) { assert_int_equal(mkdir(test_tmp(name), 0700), 0); }
+
+TEST(cifar_records) {
+    static unsigned char bytes[CIFAR_RECORDS * 3074];
+    static float x[3072];
+    const unsigned char ten[] = {3, 9, 0, 1}, hundred[] = {19, 99, 0, 1, 7, 50, 19, 0},
+                        wrong[] = {3, 10, 0, 1};
+    char path[300];
+    size_t n = cifar(bytes, ten, 1);
+    fanin_dataset *d = open_with(put("data_batch_1.bin", bytes, n), "");
+    const fanin_dataset_info *info = fanin_dataset_get_info(d);
+    assert_true(info->classes == 10 && info->train_count == 4 && info->test_count == 4);
+    assert_true(info->rank == 3 && info->dims[0] == 3 && info->dims[2] == 32);
+    for (int i = 0; i < CIFAR_RECORDS; i++) assert_int_equal(sample(d, (uint64_t)i, x), ten[i]);
+    assert_near((double)x[0], 3.0 / 255, 1e-7, 0);
+    assert_near((double)x[3071], (double)((3 + 3071) % 256) / 255, 1e-7, 0);
+    fanin_dataset_close(d);
+    d = open_with(test_tmp("data_batch_1.bin"), ":test=0.25");
+    assert_int_equal(fanin_dataset_get_info(d)->train_count, 3);
+    assert_int_equal(fanin_dataset_get_info(d)->test_count, 1);
+    fanin_dataset_close(d);
+    refused(put("cut.bin", bytes, n - 1), "", FANIN_FORMAT, "records of 3073 (CIFAR-10) or 3074");
+    n = cifar(bytes, wrong, 1);
+    refused(put("wrong.bin", bytes, n), "", FANIN_FORMAT, "sample 1 has label 10, expected 0 to 9");
+    make_folder("cf");
+    n = cifar(bytes, ten, 1);
+    put("cf/data_batch_1.bin", bytes, n);
+    snprintf(path, sizeof path, "%s", test_tmp("cf"));
+    refused(path, "/", FANIN_NOTFOUND, "no test_batch.bin");
+    put("cf/data_batch_3.bin", bytes, n);
+    put("cf/test_batch.bin", bytes, 3073);
+    d = open_with(path, "/");
+    assert_true(fanin_dataset_get_info(d)->train_count == 8 &&
+                fanin_dataset_get_info(d)->test_count == 1);
+    assert_int_equal(sample(d, 5, x), 9);
+    fanin_dataset_close(d);
+    make_folder("c100");
+    n = cifar(bytes, hundred, 2);
+    put("c100/train.bin", bytes, n);
+    put("c100/test.bin", bytes, n);
+    snprintf(path, sizeof path, "%s", test_tmp("c100"));
+    for (int coarse = 0; coarse < 2; coarse++) {
+        d = open_with(path, coarse ? "/:coarse=1" : "/");
+        assert_int_equal(fanin_dataset_get_info(d)->classes, coarse ? 20 : 100);
+        for (int i = 0; i < CIFAR_RECORDS; i++)
+            assert_int_equal(sample(d, (uint64_t)i, x), hundred[2 * i + !coarse]);
+        assert_near((double)x[0], 3.0 / 255, 1e-7, 0);
+        fanin_dataset_close(d);
+    }
+}
+
+/* ---- written and read back -------------------------------------------------------------------------------- */
+
+static void same_samples(const fanin_dataset *a, const fanin_dataset *b, size_t size, double near) {
+    float x[64], y[64];
+    double t[2];
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_ok(fanin_dataset_samples(a, FANIN_TEST, &i, 1, x, &t[0], NULL));
+        assert_ok(fanin_dataset_samples(b, FANIN_TRAIN, &i, 1, y, &t[1], NULL));
+        for (size_t k = 0; k < size; k++) assert_near((double)y[k], (double)x[k], near, 0);
+        if (fanin_dataset_get_info(a)->classes)
+            assert_memory_equal(&t[0], &t[1], sizeof(int64_t));
+        else
+            assert_memory_equal(&t[0], &t[1], sizeof(float));
+    }
+}
+
+TEST(what_is_written_is_read) {
+    static const char *const sets[] = {"spirals", "teacher:in=3"};
+    static const char *const names[][2] = {
+        {"w.npy", "v.npy"}, {"w.idx", "v.idx"}, {"w.npz"}, {"w.csv"}, {"w.tsv"}};
+    fanin_err err = {0};
+    for (size_t s = 0; s < FANIN_COUNT(sets); s++)
+        for (size_t k = 0; k < FANIN_COUNT(names); k++) {
+            char text[600];
+            snprintf(text, sizeof text, "%s", test_tmp(names[k][0]));
+            if (names[k][1]) {
+                strcat(text, ",");
+                strcat(text, test_tmp(names[k][1]));
+            }
+            fanin_dataset *a, *b;
+            assert_ok_err(fanin_dataset_open(sets[s], 1, &a, &err), err);
+            assert_ok_err(fanin_dataset_write(a, FANIN_TEST, 20, text, &err), err);
+            b = open_with(text, k == 3 || k == 4 ? ":test=0" : "");
+            assert_int_equal(fanin_dataset_get_info(b)->train_count, 20);
+            same_samples(a, b, s ? 3 : 2, 0);
+            fanin_dataset_close(a);
+            fanin_dataset_close(b);
+        }
+    fanin_dataset *a;
+    assert_ok(fanin_dataset_open("teacher:out=2", 1, &a, NULL));
+    assert_int_equal(fanin_dataset_write(a, FANIN_TRAIN, 9, test_tmp("x.csv"), &err),
+                     FANIN_UNSUPPORTED);
+    assert_int_equal(fanin_dataset_write(a, FANIN_TRAIN, 9, test_tmp("x.dat"), &err), FANIN_ARG);
+    assert_int_equal(fanin_dataset_write(a, FANIN_TRAIN, 0, test_tmp("x.npz"), &err), FANIN_ARG);
+    assert_int_equal(fanin_dataset_write(a, FANIN_TRAIN, UINT64_MAX, test_tmp("x.npz"), &err),
+                     FANIN_ARG);
+    fanin_dataset_close(a);
+}
+
 /* ---- text -------------------------------------------------------------------------------------------------- */
 
 TEST(characters) {
@@ -326,8 +440,6 @@ static void write_png(const char *name, unsigned w, unsigned h, bool colour,
     image.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
     assert_true(png_image_write_to_file(&image, test_tmp(name), 0, p, 0, NULL));
 }
-
-static void make_folder(const char *name) { assert_int_equal(mkdir(test_tmp(name), 0700), 0); }
 
 TEST(folders_of_png) {
     make_folder("img");

@@ -29,7 +29,12 @@ static fanin_status copy_array(const char *what, const fanin_array *a, fanin_buf
         } else if (b.dtype == FANIN_I64 && a->dtype == FANIN_I32) {
             memcpy(&narrow, p, 4);
             ((int64_t *)b.data)[i] = narrow;
-        } else if (b.dtype == FANIN_I64 || fanin_convert_to_f64(p, a->dtype, 1, &v) != FANIN_OK) {
+        } else if (b.dtype == FANIN_BOOL && a->dtype == FANIN_BOOL) {
+            ((unsigned char *)b.data)[i] = *p != 0;
+        } else if (b.dtype == FANIN_I64 && a->dtype == FANIN_U8) {
+            ((int64_t *)b.data)[i] = *p;
+        } else if (b.dtype == FANIN_I64 || b.dtype == FANIN_BOOL ||
+                   fanin_convert_to_f64(p, a->dtype, 1, &v) != FANIN_OK) {
             return fanin_err_set(err, FANIN_ARG, "%s: %s numbers, expected %s", what,
                                  fanin_dtype_name(a->dtype), fanin_dtype_name(b.dtype));
         } else if (b.dtype == FANIN_F64) {
@@ -72,6 +77,7 @@ static fanin_status save_results(const fanin_program *p, const char *dir, bool g
 }
 
 static bool output_is_finite(fanin_buffer y) {
+    if (!fanin_dtype_is_float(y.dtype)) return true;
     for (size_t i = 0; i < y.count; i++) {
         double v = y.dtype == FANIN_F64 ? ((double *)y.data)[i] : (double)((float *)y.data)[i];
         if (!(v - v == 0)) return false;

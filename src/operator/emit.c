@@ -308,14 +308,18 @@ int fanin__emit_mean(fanin__ir *ir, int x, unsigned mask, bool keep) {
     for (int i = 0; i < ir->nodes[x].rank; i++)
         if (mask >> i & 1) count *= (double)ir->nodes[x].dims[i];
     int sum = fanin__emit_reduce(ir, FANIN__SUM, x, mask, keep);
-    return count == 1 ? sum : fanin__emit_apply_with(ir, FANIN__FN_SCALE, 1 / count, 0, sum);
+    if (count == 1) return sum;
+    return ir->nodes[x].dtype == FANIN_I64
+               ? fanin__emit_binary_scalar(ir, FANIN__DIV, sum, count)
+               : fanin__emit_apply_with(ir, FANIN__FN_SCALE, 1 / count, 0, sum);
 }
 
-int fanin__emit_argmax(fanin__ir *ir, int x, int axis) {
+int fanin__emit_top(fanin__ir *ir, int x, int axis, int64_t count) {
     fanin__op_attr attr;
     memset(&attr, 0, sizeof attr);
     attr.axis = axis;
-    return fanin__emit(ir, FANIN__ARGMAX, &x, 1, &attr, 0, NULL);
+    attr.order = count < INT32_MAX ? (int)count : INT32_MAX;
+    return fanin__emit(ir, FANIN__TOP, &x, 1, &attr, 0, NULL);
 }
 
 /* ---- contractions ----------------------------------------------------------------------- */

@@ -45,7 +45,7 @@ typedef enum fanin__op {
     FANIN__SCATTER, /* indices, updates: zeros of the given dims plus updates: GATHER's adjoint */
     /* reductions */
     FANIN__REDUCE, /* attr.kind over attr.mask; reduced axes stay with size 1 */
-    FANIN__ARGMAX, /* I64, first of equals, along attr.axis, which stays with size 1 */
+    FANIN__TOP, /* I64: where the attr.order largest along attr.axis are, falling, first of equals */
     /* contractions: NxCxspatial images, MxCxspatial kernels with attr.window */
     FANIN__MATMUL,      /* ...xMxK by ...xKxN, equal leading dims */
     FANIN__CONV,        /* x, w */
@@ -253,7 +253,8 @@ int fanin__emit_reduce(fanin__ir *ir, fanin__reduce_kind kind, int x, unsigned m
 int fanin__emit_mean(fanin__ir *ir, int x, unsigned mask, bool keep);
 /* Maximum through which no gradient flows (where the result does not depend on it). */
 int fanin__emit_max_detached(fanin__ir *ir, int x, unsigned mask);
-int fanin__emit_argmax(fanin__ir *ir, int x, int axis);
+/* Positions of the `count` largest, the largest first. */
+int fanin__emit_top(fanin__ir *ir, int x, int axis, int64_t count);
 
 int fanin__emit_matmul(fanin__ir *ir, int a, int b);
 int fanin__emit_conv(fanin__ir *ir, fanin__op op, int a, int b, const fanin__op_window *window,

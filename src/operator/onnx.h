@@ -55,6 +55,10 @@ double fanin__lower_number(fanin__lowering *l, const char *attr, int i, double o
 bool fanin__lower_known(fanin__lowering *l, int i, double *value);
 /* Bit mask of axes, all of them where none are given. */
 unsigned fanin__lower_axes(fanin__lowering *l, const char *attr, int i, int rank);
+/* f(x), by a primitive of its own where there is one. */
+int fanin__lower_activation(fanin__ir *ir, const fanin_activation *act, int x);
+/* The type that stands for ONNX's element type `code`; false with a failure. */
+bool fanin__lower_type(fanin__lowering *l, int64_t code, fanin_dtype *dtype);
 int fanin__lower_fail(fanin__lowering *l, const char *what); /* UNSUPPORTED */
 
 #define FANIN__LOWER(name) void fanin__lower_##name(fanin__lowering *l, int arg);
@@ -62,6 +66,7 @@ FANIN__LOWER(function)
 FANIN__LOWER(parametric)
 FANIN__LOWER(custom)
 FANIN__LOWER(prelu)
+FANIN__LOWER(shrink)
 FANIN__LOWER(clip)
 FANIN__LOWER(is_inf)
 FANIN__LOWER(binary)
@@ -86,9 +91,13 @@ FANIN__LOWER(layer_norm)
 FANIN__LOWER(group_norm)
 FANIN__LOWER(lrn)
 FANIN__LOWER(lp_norm)
+FANIN__LOWER(mean_variance)
+FANIN__LOWER(recurrent)
 FANIN__LOWER(softmax)
 FANIN__LOWER(reduce)
 FANIN__LOWER(argmax)
+FANIN__LOWER(topk)
+FANIN__LOWER(cumsum)
 FANIN__LOWER(constant)
 FANIN__LOWER(constant_of_shape)
 FANIN__LOWER(shape)
@@ -102,10 +111,15 @@ FANIN__LOWER(split)
 FANIN__LOWER(slice)
 FANIN__LOWER(gather)
 FANIN__LOWER(gather_elements)
+FANIN__LOWER(gather_nd)
+FANIN__LOWER(scatter_elements)
+FANIN__LOWER(scatter_nd)
+FANIN__LOWER(one_hot)
 FANIN__LOWER(pad)
 FANIN__LOWER(expand)
 FANIN__LOWER(tile)
 FANIN__LOWER(range)
+FANIN__LOWER(eye_like)
 FANIN__LOWER(trilu)
 FANIN__LOWER(depth_to_space)
 FANIN__LOWER(resize)

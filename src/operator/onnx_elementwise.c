@@ -43,7 +43,17 @@ void fanin__lower_parametric(fanin__lowering *l, int arg) {
         lower_named(l, fanin__node_activation(l->node, text, sizeof text));
 }
 
-/* Domain "fanin": any activation by name or formula. The names that have a primitive use it. */
+int fanin__lower_activation(fanin__ir *ir, const fanin_activation *act, int x) {
+    switch (act ? fanin_activation_id_of(act) : FANIN_ACT_IDENTITY) {
+    case FANIN_ACT_IDENTITY: return x;
+    case FANIN_ACT_TANH: return fanin__emit_apply(ir, FANIN__FN_TANH, x);
+    case FANIN_ACT_SIGMOID: return fanin__emit_apply(ir, FANIN__FN_SIGMOID, x);
+    case FANIN_ACT_RELU: return fanin__emit_apply(ir, FANIN__FN_RELU, x);
+    default: return fanin__emit_apply_activation(ir, act, 0, x);
+    }
+}
+
+/* Domain "fanin": any activation by name or formula. */
 void fanin__lower_custom(fanin__lowering *l, int arg) {
     (void)arg;
     const char *text = fanin__node_activation(l->node, NULL, 0);
@@ -52,15 +62,7 @@ void fanin__lower_custom(fanin__lowering *l, int arg) {
         return;
     }
     const fanin_activation *act = fanin__ir_activation(l->ir, text);
-    if (!act) return;
-    int x = fanin__lower_in(l, 0);
-    switch (fanin_activation_id_of(act)) {
-    case FANIN_ACT_IDENTITY: set(l, x); break;
-    case FANIN_ACT_TANH: set(l, fanin__emit_apply(l->ir, FANIN__FN_TANH, x)); break;
-    case FANIN_ACT_SIGMOID: set(l, fanin__emit_apply(l->ir, FANIN__FN_SIGMOID, x)); break;
-    case FANIN_ACT_RELU: set(l, fanin__emit_apply(l->ir, FANIN__FN_RELU, x)); break;
-    default: set(l, fanin__emit_apply_activation(l->ir, act, 0, x)); break;
-    }
+    if (act) set(l, fanin__lower_activation(l->ir, act, fanin__lower_in(l, 0)));
 }
 
 /* x where it is positive, else slope times x; slopes line up with the channels by broadcasting. */
@@ -72,6 +74,21 @@ void fanin__lower_prelu(fanin__lowering *l, int arg) {
     int zero = fanin__emit_fill_like(ir, 0, x);
     set(l, fanin__emit_select(ir, fanin__emit_binary(ir, FANIN__LT, zero, x), x,
                               fanin__emit_binary(ir, FANIN__MUL, slope, x)));
+}
+
+/* x + bias below -lambda, x - bias above lambda, 0 between. */
+void fanin__lower_shrink(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    if (x < 0) return;
+    double bias = fanin__lower_float(l, "bias", 0), lambda = fanin__lower_float(l, "lambd", 0.5);
+    int low = fanin__emit_binary(ir, FANIN__LT, x, fanin__emit_fill_like(ir, -lambda, x));
+    int high = fanin__emit_binary(ir, FANIN__LT, fanin__emit_fill_like(ir, lambda, x), x);
+    int zero = fanin__emit_fill_like(ir, 0, x);
+    int up = fanin__emit_binary_scalar(ir, FANIN__ADD, x, bias);
+    int down = fanin__emit_binary_scalar(ir, FANIN__SUB, x, bias);
+    set(l, fanin__emit_select(ir, low, up, fanin__emit_select(ir, high, down, zero)));
 }
 
 void fanin__lower_clip(fanin__lowering *l, int arg) {
@@ -169,19 +186,13 @@ void fanin__lower_where(fanin__lowering *l, int arg) {
 }
 
 /* All floating types are the program's, all integers 64 bits wide. */
-void fanin__lower_cast(fanin__lowering *l, int arg) {
-    int x = fanin__lower_in(l, 0);
-    if (arg == 1) {
-        int like = fanin__lower_in(l, 1);
-        if (like >= 0) set(l, fanin__emit_cast(l->ir, x, l->ir->nodes[like].dtype));
-        return;
-    }
-    switch (fanin__lower_int(l, "to", 1)) {
+bool fanin__lower_type(fanin__lowering *l, int64_t code, fanin_dtype *dtype) {
+    switch (code) {
     case 1:
     case 10:
     case 11:
-    case 16: set(l, fanin__emit_cast(l->ir, x, l->ir->dtype)); break;
-    case 9: set(l, fanin__emit_cast(l->ir, x, FANIN_BOOL)); break;
+    case 16: *dtype = l->ir->dtype; return true;
+    case 9: *dtype = FANIN_BOOL; return true;
     case 2:
     case 3:
     case 4:
@@ -189,9 +200,21 @@ void fanin__lower_cast(fanin__lowering *l, int arg) {
     case 6:
     case 7:
     case 12:
-    case 13: set(l, fanin__emit_cast(l->ir, x, FANIN_I64)); break;
-    default: fanin__lower_fail(l, "a cast to this type"); break;
+    case 13: *dtype = FANIN_I64; return true;
+    default:
+        fanin__ir_fail(l->ir, FANIN_UNSUPPORTED, "numbers of ONNX's element type %lld",
+                       (long long)code);
+        return false;
     }
+}
+
+/* arg 1: to the type of the second input. */
+void fanin__lower_cast(fanin__lowering *l, int arg) {
+    int x = fanin__lower_in(l, 0), like = arg == 1 ? fanin__lower_in(l, 1) : -1;
+    fanin_dtype type;
+    if (arg == 1 && like >= 0) set(l, fanin__emit_cast(l->ir, x, l->ir->nodes[like].dtype));
+    if (arg == 0 && fanin__lower_type(l, fanin__lower_int(l, "to", 1), &type))
+        set(l, fanin__emit_cast(l->ir, x, type));
 }
 
 void fanin__lower_identity(fanin__lowering *l, int arg) {

@@ -14,6 +14,7 @@ static const struct {
     {"Gemm", "contraction"},
     {"MaxPool", "window"},
     {"BatchNormalization", "normalisation"},
+    {"RNN", "recurrent layer"},
     {"ReduceSum", "reduction"},
     {"Constant", "shape and index"},
 };

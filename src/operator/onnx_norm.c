@@ -211,7 +211,32 @@ void fanin__lower_lp_norm(fanin__lowering *l, int arg) {
     fanin__lower_out(l, 0, fanin__emit_binary(ir, FANIN__DIV, x, norm));
 }
 
-/* arg 1: logarithm. Before opset 13 everything from `axis` (default 1) on is one axis. */
+/* (x - mean) / (standard deviation + 1e-9) over the axes; as the standard's own body has it. */
+void fanin__lower_mean_variance(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    if (x < 0) return;
+    int rank = ir->nodes[x].rank;
+    bool given = fanin_node_attr(l->node, "axes") != NULL;
+    unsigned mask = given ? fanin__lower_axes(l, "axes", -1, rank) : ((1u << rank) - 1) & ~2u;
+    int centred = fanin__emit_binary(ir, FANIN__SUB, x, fanin__emit_mean(ir, x, mask, true));
+    int var = fanin__emit_mean(ir, fanin__emit_apply(ir, FANIN__FN_SQUARE, centred), mask, true);
+    int deviation = fanin__emit_apply_with(ir, FANIN__FN_SCALE, 1, 1e-9,
+                                           fanin__emit_apply(ir, FANIN__FN_SQRT, var));
+    fanin__lower_out(l, 0, fanin__emit_binary(ir, FANIN__DIV, centred, deviation));
+}
+
+/* 1 at the first maximum of the last axis, 0 elsewhere. */
+static int hardmax(fanin__ir *ir, int x) {
+    if (x < 0) return -1;
+    fanin__node n = ir->nodes[x];
+    int at = fanin__emit_top(ir, x, n.rank - 1, 1);
+    int hit = fanin__emit_binary(ir, FANIN__EQ, at, fanin__emit_iota(ir, n.dims[n.rank - 1]));
+    return fanin__emit_cast(ir, hit, n.dtype);
+}
+
+/* arg 1: logarithm, 2: hard. Before opset 13 everything from `axis` (default 1) on is one axis. */
 void fanin__lower_softmax(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;
     int x = fanin__lower_in(l, 0);
@@ -228,7 +253,9 @@ void fanin__lower_softmax(fanin__lowering *l, int arg) {
     } else {
         y = fanin__emit_swap(ir, y, axis, n.rank - 1);
     }
-    y = arg ? fanin__emit_log_softmax(ir, y) : fanin__emit_softmax(ir, y);
+    y = arg == 2   ? hardmax(ir, y)
+        : arg == 1 ? fanin__emit_log_softmax(ir, y)
+                   : fanin__emit_softmax(ir, y);
     y = flat ? fanin__emit_reshape(ir, y, n.rank, n.dims)
              : fanin__emit_swap(ir, y, axis, n.rank - 1);
     fanin__lower_out(l, 0, y);

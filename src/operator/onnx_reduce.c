@@ -73,7 +73,7 @@ void fanin__lower_argmax(fanin__lowering *l, int arg) {
     if (axis < 0) return;
     if (arg) x = function(ir, FANIN__FN_NEG, x);
     bool last = fanin__lower_int(l, "select_last_index", 0) != 0;
-    int y = fanin__emit_argmax(ir, last ? reversed(ir, x, axis) : x, axis);
+    int y = fanin__emit_top(ir, last ? reversed(ir, x, axis) : x, axis, 1);
     if (last && y >= 0) {
         int top = fanin__emit_scalar_i64(ir, ir->nodes[x].dims[axis] - 1);
         y = fanin__emit_binary(ir, FANIN__SUB, top, y);

@@ -1,4 +1,4 @@
-/* onnx_shape.c - constants, shapes, rearranging, indexing. */
+/* onnx_shape.c - constants, shapes, rearranging, padding. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,50 +302,10 @@ void fanin__lower_slice(fanin__lowering *l, int arg) {
     set(l, fanin__emit_slice(l->ir, x, start, step, dims));
 }
 
-/* ---- indexing --------------------------------------------------------------------------- */
+/* ---- padding and repeating --------------------------------------------------------------- */
 
-void fanin__lower_gather(fanin__lowering *l, int arg) {
-    (void)arg;
-    int x = fanin__lower_in(l, 0), at = fanin__lower_in(l, 1);
-    if (x < 0 || at < 0) return;
-    int axis = fanin__lower_axis(l, fanin__lower_int(l, "axis", 0), l->ir->nodes[x].rank);
-    if (axis >= 0) set(l, fanin__emit_gather(l->ir, x, at, axis));
-}
-
-/* out[i..] = x[i.., index[i..], i..]: a gather from the flattened tensor. */
-void fanin__lower_gather_elements(fanin__lowering *l, int arg) {
-    (void)arg;
-    fanin__ir *ir = l->ir;
-    int x = fanin__lower_in(l, 0), at = fanin__lower_in(l, 1);
-    if (x < 0 || at < 0) return;
-    fanin__node n = ir->nodes[x], k = ir->nodes[at];
-    int axis = fanin__lower_axis(l, fanin__lower_int(l, "axis", 0), n.rank);
-    if (axis < 0) return;
-    if (n.rank != k.rank || k.dtype != FANIN_I64) {
-        fanin__ir_fail(ir, FANIN_SHAPE, "indices of rank %d for a tensor of rank %d", k.rank,
-                       n.rank);
-        return;
-    }
-    int negative = fanin__emit_binary(ir, FANIN__LT, at, fanin__emit_fill_like(ir, 0, at));
-    int wrapped = fanin__emit_binary_scalar(ir, FANIN__ADD, at, (double)n.dims[axis]);
-    int flat = fanin__emit_select(ir, negative, wrapped, at);
-    int64_t stride = 1;
-    int sum = -1;
-    for (int i = n.rank - 1; i >= 0; stride *= n.dims[i], i--) {
-        int64_t shape[FANIN_MAX_RANK];
-        for (int j = 0; j < n.rank; j++) shape[j] = j == i ? k.dims[i] : 1;
-        int term = i == axis
-                       ? flat
-                       : fanin__emit_reshape(ir, fanin__emit_iota(ir, k.dims[i]), n.rank, shape);
-        term = fanin__emit_binary_scalar(ir, FANIN__MUL, term, (double)stride);
-        sum = sum < 0 ? term : fanin__emit_binary(ir, FANIN__ADD, sum, term);
-    }
-    int64_t count = (int64_t)n.count;
-    set(l, fanin__emit_gather(ir, fanin__emit_reshape(ir, x, 1, &count), sum, 0));
-}
-
-/* Negative entries of a Pad cut; reflect and edge gather. */
-static int pad_by_index(fanin__ir *ir, int x, int axis, int64_t before, int64_t after, bool edge) {
+/* Negative entries of a Pad cut; reflect, edge and wrap gather. */
+static int pad_by_index(fanin__ir *ir, int x, int axis, int64_t before, int64_t after, char mode) {
     if (x < 0 || (before == 0 && after == 0)) return x;
     int64_t size = ir->nodes[x].dims[axis], total = size + before + after;
     if (size < 1 || total < 0 || total > FANIN__LIST_MAX)
@@ -354,8 +314,8 @@ static int pad_by_index(fanin__ir *ir, int x, int axis, int64_t before, int64_t 
     int64_t *at = fanin_malloc((size_t)(total ? total : 1) * sizeof *at);
     if (!at) return fanin__ir_fail(ir, FANIN_NOMEM, "no memory for %lld indices", (long long)total);
     for (int64_t i = 0; i < total; i++) {
-        int64_t k = i - before, period = 2 * (size - 1);
-        if (edge || period == 0) {
+        int64_t k = i - before, period = mode == 'w' ? size : 2 * (size - 1);
+        if (mode == 'e' || period == 0) {
             k = clamp(k, 0, size - 1);
         } else {
             k = ((k % period) + period) % period;
@@ -396,12 +356,12 @@ void fanin__lower_pad(fanin__lowering *l, int arg) {
     }
     const char *mode = fanin__lower_string(l, "mode", "constant");
     if (strcmp(mode, "constant") != 0) {
-        if (strcmp(mode, "edge") && strcmp(mode, "reflect")) {
-            fanin__lower_fail(l, "this padding mode is not implemented");
+        if (strcmp(mode, "edge") && strcmp(mode, "reflect") && strcmp(mode, "wrap")) {
+            fanin__ir_fail(ir, FANIN_FORMAT,
+                           "mode '%.40s', expected constant, edge, reflect or wrap", mode);
             return;
         }
-        for (int i = 0; i < n.rank; i++)
-            x = pad_by_index(ir, x, i, before[i], after[i], !strcmp(mode, "edge"));
+        for (int i = 0; i < n.rank; i++) x = pad_by_index(ir, x, i, before[i], after[i], mode[0]);
         set(l, x);
         return;
     }
@@ -482,6 +442,27 @@ void fanin__lower_trilu(fanin__lowering *l, int arg) {
     set(l, fanin__emit_select(ir, keep, x, fanin__emit_fill_like(ir, 0, x)));
 }
 
+void fanin__lower_eye_like(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    int x = fanin__lower_in(l, 0);
+    if (x < 0) return;
+    fanin__node n = ir->nodes[x];
+    if (n.rank != 2) {
+        fanin__ir_fail(ir, FANIN_SHAPE, "a tensor of rank %d, expected a matrix", n.rank);
+        return;
+    }
+    int i = fanin__emit_iota(ir, n.dims[0]), k = (int)fanin__lower_int(l, "k", 0);
+    i = fanin__emit_binary_scalar(ir, FANIN__ADD, i, k);
+    i = fanin__emit_reshape(ir, i, 2, (int64_t[]){n.dims[0], 1});
+    int hit = fanin__emit_binary(ir, FANIN__EQ, i, fanin__emit_iota(ir, n.dims[1]));
+    fanin_dtype type = n.dtype;
+    if (fanin_node_attr(l->node, "dtype") &&
+        !fanin__lower_type(l, fanin__lower_int(l, "dtype", 1), &type))
+        return;
+    set(l, fanin__emit_cast(ir, hit, type));
+}
+
 /* arg 1: space to depth. */
 void fanin__lower_depth_to_space(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;
@@ -514,128 +495,4 @@ void fanin__lower_depth_to_space(fanin__lowering *l, int arg) {
         x = fanin__emit_transpose(ir, x, (int64_t[]){0, 3, 4, 1, 5, 2});
     }
     set(l, fanin__emit_reshape(ir, x, 4, (int64_t[]){N, c, H * b, W * b}));
-}
-
-/* ---- Resize ----------------------------------------------------------------------------- */
-
-/* Where output i of an axis reads, in input elements. */
-static double source(const char *how, double i, double scale, int64_t in, int64_t out) {
-    if (!strcmp(how, "asymmetric")) return i / scale;
-    if (!strcmp(how, "align_corners"))
-        return out > 1 ? i * (double)(in - 1) / (double)(out - 1) : 0;
-    if (!strcmp(how, "pytorch_half_pixel") && out == 1) return 0;
-    return (i + 0.5) / scale - 0.5;
-}
-
-static int64_t round_source(const char *how, double v) {
-    if (!strcmp(how, "floor")) return (int64_t)floor(v);
-    if (!strcmp(how, "ceil")) return (int64_t)ceil(v);
-    if (!strcmp(how, "round_prefer_ceil")) return (int64_t)floor(v + 0.5);
-    return (int64_t)ceil(v - 0.5);
-}
-
-/* One axis: gather the neighbours, mix them (linear) or take one. */
-static int resize_axis(fanin__ir *ir, int x, int axis, int64_t out, double scale, bool linear,
-                       const char *coordinates, const char *rounding) {
-    if (x < 0) return -1;
-    fanin__node n = ir->nodes[x];
-    int64_t in = n.dims[axis], *at = fanin_calloc((size_t)out * 2 + 1, sizeof *at);
-    double *mix = fanin_calloc((size_t)out + 1, sizeof *mix);
-    int y = -1;
-    if (!at || !mix) {
-        fanin__ir_fail(ir, FANIN_NOMEM, "no memory for %lld indices", (long long)out);
-        goto done;
-    }
-    for (int64_t i = 0; i < out; i++) {
-        double v = source(coordinates, (double)i, scale, in, out), low = floor(v);
-        if (linear) {
-            at[i] = clamp((int64_t)low, 0, in - 1);
-            at[out + i] = clamp((int64_t)low + 1, 0, in - 1);
-            double part = v - low;
-            if (ir->dtype == FANIN_F64)
-                mix[i] = part;
-            else
-                ((float *)mix)[i] = (float)part;
-        } else {
-            at[i] = clamp(round_source(rounding, v), 0, in - 1);
-        }
-    }
-    y = fanin__emit_gather(ir, x, fanin__emit_const_i64(ir, out, at), axis);
-    if (linear) {
-        int64_t shape[FANIN_MAX_RANK];
-        for (int i = 0; i < n.rank; i++) shape[i] = i == axis ? out : 1;
-        int next = fanin__emit_gather(ir, x, fanin__emit_const_i64(ir, out, at + out), axis);
-        int weight = fanin__emit_const(ir, ir->dtype, n.rank, shape, mix);
-        next = fanin__emit_binary(ir, FANIN__SUB, next, y);
-        y = fanin__emit_binary(ir, FANIN__ADD, y, fanin__emit_binary(ir, FANIN__MUL, next, weight));
-    }
-done:
-    fanin_free(at);
-    fanin_free(mix);
-    return y;
-}
-
-/* `count` numbers that are a constant or the payload of an initialiser. */
-static bool constant_floats(fanin__lowering *l, int i, int count, double *values) {
-    if (!fanin__lower_has(l, i)) return false;
-    const fanin_value *v = &l->graph->values[l->node->inputs[i]];
-    fanin__tensor t;
-    if (v->data && fanin_dtype_is_float(v->dtype))
-        return v->size == (size_t)count * fanin_dtype_size(v->dtype) &&
-               fanin_convert_to_f64(v->data, v->dtype, (size_t)count, values) == FANIN_OK;
-    int id = fanin__lower_in(l, i);
-    if (id < 0 || (int64_t)l->ir->nodes[id].count != count || !fanin__const_tensor(l->ir, id, &t) ||
-        !fanin__tensor_is_packed(&t))
-        return false;
-    for (int k = 0; k < count; k++)
-        values[k] =
-            t.dtype == FANIN_F32 ? (double)((const float *)t.data)[k] : ((const double *)t.data)[k];
-    return t.dtype == FANIN_F32 || t.dtype == FANIN_F64;
-}
-
-/* arg 1: Upsample, opset 9 and older: scales are input 1 or an attribute. */
-void fanin__lower_resize(fanin__lowering *l, int arg) {
-    fanin__ir *ir = l->ir;
-    int x = fanin__lower_in(l, 0);
-    if (x < 0) return;
-    fanin__node n = ir->nodes[x];
-    int scales_at = arg || l->graph->opset < 11 ? 1 : 2;
-    const char *mode = fanin__lower_string(l, "mode", "nearest");
-    const char *old = arg || l->graph->opset < 11 ? "asymmetric" : "half_pixel";
-    const char *coordinates = fanin__lower_string(l, "coordinate_transformation_mode", old);
-    const char *rounding =
-        fanin__lower_string(l, "nearest_mode", arg ? "floor" : "round_prefer_floor");
-    int64_t sizes[FANIN_MAX_RANK];
-    double scales[FANIN_MAX_RANK];
-    int sized = scales_at == 2 ? fanin__lower_ints(l, NULL, 3, sizes, FANIN_MAX_RANK) : -1;
-    const fanin_attr *a = fanin_node_attr(l->node, "scales");
-    if (ir->failed) return;
-    if (sized < 0) {
-        bool found = a && a->count == (size_t)n.rank;
-        for (int i = 0; found && i < n.rank; i++) scales[i] = a->floats[i];
-        if (!found) found = constant_floats(l, scales_at, n.rank, scales);
-        if (!found) {
-            fanin__lower_fail(l, "scales have to be constant, one for each axis");
-            return;
-        }
-    }
-    bool linear = !strcmp(mode, "linear") || !strcmp(mode, "bilinear");
-    if ((!linear && strcmp(mode, "nearest")) || !strcmp(coordinates, "tf_crop_and_resize") ||
-        fanin__lower_int(l, "antialias", 0) || (sized >= 0 && sized != n.rank)) {
-        fanin__lower_fail(l, "only nearest and linear without cropping are implemented");
-        return;
-    }
-    for (int i = 0; i < n.rank && !ir->failed; i++) {
-        double wide = sized >= 0 ? (double)sizes[i] : floor((double)n.dims[i] * scales[i]);
-        int64_t out = wide >= 1 && wide <= FANIN__LIST_MAX ? (int64_t)wide : 0;
-        if (sized >= 0) scales[i] = (double)out / (double)n.dims[i];
-        if (out < 1 || n.dims[i] < 1) {
-            fanin__ir_fail(ir, FANIN_SHAPE, "axis %d: %lld elements become %lld", i,
-                           (long long)n.dims[i], (long long)out);
-            return;
-        }
-        if (out != n.dims[i] || scales[i] != 1)
-            x = resize_axis(ir, x, i, out, scales[i], linear, coordinates, rounding);
-    }
-    set(l, x);
 }

@@ -121,7 +121,8 @@ void fanin__lower_conv_transpose(fanin__lowering *l, int arg) {
         return;
     }
     bool same = !strncmp(fanin__lower_string(l, "auto_pad", "NOTSET"), "SAME", 4);
-    bool lower = !strcmp(fanin__lower_string(l, "auto_pad", ""), "SAME_LOWER");
+    bool upper = !strcmp(fanin__lower_string(l, "auto_pad", ""), "SAME_UPPER");
+    int64_t beyond[FANIN_MAX_RANK] = {0}, none[FANIN_MAX_RANK] = {0};
     if (!bounded(l, "a kernel's axis", k.dims[1])) return;
     dims[0] = n.dims[0];
     dims[1] = k.dims[1] * v.groups;
@@ -135,13 +136,21 @@ void fanin__lower_conv_transpose(fanin__lowering *l, int arg) {
             dims[2 + i] = sized >= 0 ? given[i] : n.dims[2 + i] * v.stride[i];
             int64_t total = full - dims[2 + i];
             if (total < 0) total = 0;
-            v.before[i] = lower ? total - total / 2 : total / 2;
+            v.before[i] = upper ? total / 2 : total - total / 2;
             v.after[i] = total - v.before[i];
         } else {
             dims[2 + i] = full - v.before[i] - v.after[i];
         }
+        /* A stride or more that no kernel reaches: zeros, put there afterwards. */
+        int64_t reached = full - extra[i] - v.before[i];
+        if (dims[2 + i] + v.after[i] - reached >= v.stride[i]) {
+            beyond[2 + i] = dims[2 + i] > reached ? dims[2 + i] - reached : 0;
+            dims[2 + i] -= beyond[2 + i];
+            v.after[i] = reached - dims[2 + i];
+        }
     }
     int y = fanin__emit_conv(l->ir, FANIN__CONV_DATA, x, w, &v, n.rank, dims);
+    y = fanin__emit_pad(l->ir, y, none, beyond, NULL, 0);
     fanin__lower_out(l, 0, add_channel_bias(l, y, 2));
 }
 
@@ -213,6 +222,47 @@ static int average(fanin__lowering *l, int x, const fanin__op_window *w,
     return fanin__emit_binary(ir, FANIN__DIV, sum, window_counts(ir, &n, w, grown, include));
 }
 
+/* |x|^p, and its inverse for sums of them: squares and roots where that is what they are. */
+static int power(fanin__ir *ir, int x, double p) {
+    if (p == 2) return fanin__emit_apply(ir, FANIN__FN_SQUARE, x);
+    x = fanin__emit_apply(ir, FANIN__FN_ABS, x);
+    return p == 1 ? x : fanin__emit_apply_with(ir, FANIN__FN_POWER, p, 0, x);
+}
+
+static int root(fanin__ir *ir, int x, double p) {
+    if (p == 1) return x;
+    return p == 2 ? fanin__emit_apply(ir, FANIN__FN_SQRT, x)
+                  : fanin__emit_apply_with(ir, FANIN__FN_POWER, 1 / p, 0, x);
+}
+
+/* Where in the whole tensor each maximum is: the positions in an image, as numbers, taken from where the
+ * image has its maximum. storage_order 1: counted down the columns. */
+static int maximum_positions(fanin__lowering *l, int x, const fanin__op_window *w) {
+    fanin__ir *ir = l->ir;
+    fanin__node n = ir->nodes[x];
+    bool columns = fanin__lower_int(l, "storage_order", 0) != 0;
+    int64_t image = 1, dims[FANIN_MAX_RANK], planes = 1;
+    int place = -1;
+    for (int i = 0; i < w->rank; i++) {
+        int axis = columns ? 2 + i : n.rank - 1 - i;
+        for (int k = 0; k < n.rank; k++) dims[k] = k == axis ? n.dims[k] : 1;
+        int along = fanin__emit_reshape(ir, fanin__emit_iota(ir, n.dims[axis]), n.rank, dims);
+        along = fanin__emit_binary_scalar(ir, FANIN__MUL, along, (double)image);
+        place = place < 0 ? along : fanin__emit_binary(ir, FANIN__ADD, place, along);
+        image *= n.dims[axis];
+    }
+    if (image > FANIN__LIST_MAX) /* floats count no further */
+        return fanin__ir_fail(ir, FANIN_LIMIT, "positions in an image of more than %d elements",
+                              FANIN__LIST_MAX);
+    place = fanin__emit_broadcast(ir, fanin__emit_cast(ir, place, n.dtype), n.rank, n.dims);
+    int at = fanin__emit_pool(ir, FANIN__MAXPOOL_GATHER, x, place, w, 0, NULL);
+    for (int k = 0; k < n.rank; k++) dims[k] = k < 2 ? n.dims[k] : 1;
+    planes = n.dims[0] * n.dims[1];
+    int from = fanin__emit_reshape(ir, fanin__emit_iota(ir, planes), n.rank, dims);
+    from = fanin__emit_binary_scalar(ir, FANIN__MUL, from, (double)image);
+    return fanin__emit_binary(ir, FANIN__ADD, fanin__emit_cast(ir, at, FANIN_I64), from);
+}
+
 /* arg: 0 maximum, 1 average, 2 the p-norm. */
 void fanin__lower_pool(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;
@@ -222,26 +272,29 @@ void fanin__lower_pool(fanin__lowering *l, int arg) {
     if (!read_window(l, x, ir->nodes[x].rank - 2, NULL, &w)) return;
     fanin__op_window grown = w;
     if (fanin__lower_int(l, "ceil_mode", 0)) grow_for_ceil(&grown, &ir->nodes[x]);
-    if (arg == 0 && fanin__lower_wants_out(l, 1)) {
-        fanin__lower_fail(l, "the indices of a MaxPool are not implemented");
-    } else if (arg == 0) {
+    if (arg == 0) {
         fanin__lower_out(l, 0, fanin__emit_pool(ir, FANIN__MAXPOOL, x, -1, &grown, 0, NULL));
+        if (!ir->failed && fanin__lower_wants_out(l, 1))
+            fanin__lower_out(l, 1, maximum_positions(l, x, &grown));
     } else if (arg == 1) {
         fanin__lower_out(l, 0, average(l, x, &w, &grown));
     } else {
         double p = (double)fanin__lower_int(l, "p", 2);
-        int y = fanin__emit_apply_with(ir, FANIN__FN_POWER, p, 0,
-                                       fanin__emit_apply(ir, FANIN__FN_ABS, x));
-        y = fanin__emit_pool(ir, FANIN__SUMPOOL, y, -1, &grown, 0, NULL);
-        fanin__lower_out(l, 0, fanin__emit_apply_with(ir, FANIN__FN_POWER, 1 / p, 0, y));
+        int y = fanin__emit_pool(ir, FANIN__SUMPOOL, power(ir, x, p), -1, &grown, 0, NULL);
+        fanin__lower_out(l, 0, root(ir, y, p));
     }
 }
 
+/* arg: 0 average, 1 maximum, 2 the p-norm. */
 void fanin__lower_global_pool(fanin__lowering *l, int arg) {
+    fanin__ir *ir = l->ir;
     int x = fanin__lower_in(l, 0);
     if (x < 0) return;
-    unsigned spatial = ((1u << l->ir->nodes[x].rank) - 1) & ~3u;
-    fanin__lower_out(l, 0,
-                     arg ? fanin__emit_reduce(l->ir, FANIN__REDUCE_MAX, x, spatial, true)
-                         : fanin__emit_mean(l->ir, x, spatial, true));
+    unsigned spatial = ((1u << ir->nodes[x].rank) - 1) & ~3u;
+    double p = (double)fanin__lower_int(l, "p", 2);
+    int y = arg == 0 ? fanin__emit_mean(ir, x, spatial, true)
+            : arg == 1
+                ? fanin__emit_reduce(ir, FANIN__REDUCE_MAX, x, spatial, true)
+                : root(ir, fanin__emit_reduce(ir, FANIN__SUM, power(ir, x, p), spatial, true), p);
+    fanin__lower_out(l, 0, y);
 }

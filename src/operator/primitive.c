@@ -34,7 +34,7 @@ static const fanin__primitive table[FANIN__OP_COUNT] = {
     ROW(GATHER, "gather", 2, 0, 0, false, gather, VJP(gather), ALL(gather)),
     ROW(SCATTER, "scatter", 2, 0, 1, false, scatter, VJP(scatter), ALL(scatter)),
     ROW(REDUCE, "reduce", 1, ANY, 0, false, reduce, VJP(reduce), ALL(reduce)),
-    ROW(ARGMAX, "argmax", 1, ANY, 0, false, argmax, NULL, ALL(argmax)),
+    ROW(TOP, "top", 1, ANY, 0, false, top, NULL, ALL(top)),
     ROW(MATMUL, "matmul", 2, ANY, 0, false, matmul, VJP(matmul), FLOATS(matmul)),
     ROW(CONV, "conv", 2, 0, 0, false, conv, VJP(conv), FLOATS(conv)),
     ROW(CONV_DATA, "conv data", 2, 0, 0, false, conv_data, VJP(conv_data), FLOATS(conv_data)),

@@ -39,9 +39,23 @@ bool fanin__shape_leaf(fanin__ir *ir, fanin__node *node) {
     return true;
 }
 
+/* Integers and truth values have few functions. */
+static bool has_function(fanin_dtype dtype, int kind) {
+    if (dtype == FANIN_BOOL) return kind == FANIN__FN_NOT;
+    if (dtype != FANIN_I64) return kind != FANIN__FN_NOT;
+    return kind == FANIN__FN_NEG || kind == FANIN__FN_ABS || kind == FANIN__FN_SIGN ||
+           kind == FANIN__FN_SQUARE || kind == FANIN__FN_RELU;
+}
+
 bool fanin__shape_map(fanin__ir *ir, fanin__node *node) {
     take_shape(node, operand(ir, node, 0));
     node->dtype = operand(ir, node, 0)->dtype;
+    if (!has_function(node->dtype, node->attr.kind)) {
+        const fanin__node *x = operand(ir, node, 0);
+        fanin__ir_fail(ir, FANIN_UNSUPPORTED, "%s of %s numbers",
+                       fanin__function_name(node->attr.kind), fanin_dtype_name(x->dtype));
+        return false;
+    }
     if (node->attr.kind == FANIN__FN_IS_NAN || node->attr.kind == FANIN__FN_IS_INF)
         node->dtype = FANIN_BOOL;
     if (node->attr.order < 0 || node->attr.order > 3) {
@@ -234,17 +248,18 @@ bool fanin__shape_reduce(fanin__ir *ir, fanin__node *node) {
     return true;
 }
 
-bool fanin__shape_argmax(fanin__ir *ir, fanin__node *node) {
+bool fanin__shape_top(fanin__ir *ir, fanin__node *node) {
     const fanin__node *x = operand(ir, node, 0);
-    int axis = node->attr.axis;
-    if (axis < 0 || axis >= x->rank || x->dims[axis] == 0) {
-        fanin__ir_fail(ir, FANIN_SHAPE, "argmax along axis %d of %d, or an empty one", axis,
-                       x->rank);
+    int axis = node->attr.axis, count = node->attr.order;
+    if (axis < 0 || axis >= x->rank || count < 1 || x->dims[axis] < count) {
+        char s[160];
+        fanin__ir_fail(ir, FANIN_SHAPE, "the %d largest along axis %d of %s", count, axis,
+                       fanin__node_shape_text(x, s));
         return false;
     }
     take_shape(node, x);
     node->dtype = FANIN_I64;
-    node->dims[axis] = 1;
+    node->dims[axis] = count;
     return true;
 }
 

@@ -132,7 +132,7 @@ void fanin__forward_reduce(fanin__signal *s, int node) {
         v->var = law.var * terms;
         return;
     }
-    if (x->kind != FANIN__DATA || n->op == FANIN__ARGMAX) {
+    if (x->kind != FANIN__DATA || n->op == FANIN__TOP) {
         fanin__signal_fail(s, node, "a reduction of weights, or a position");
         return;
     }

@@ -8,25 +8,8 @@
 #include <string.h>
 
 #include "engine/program.h"
-#include "testing.h"
+#include "op_case.h"
 
-enum { MAX_IN = 6, MAX_ATTRS = 8 };
-
-/* Inputs, separated by blanks: "2x3" a tensor of normal numbers, "2x3@a:b" uniform on [a, b], "s" or
- * "s@a:b" a scalar, "#1,2" constant integers, "#=1" one constant integer, "%0.5" a constant number,
- * "?2x3" constant truth values, "-" left out. Attributes: "a=1 b=f0.5 c=[1,2] d='text'". */
-typedef struct op_case {
-    const char *op, *attrs, *inputs;
-    int opset;
-    int outputs; /* the last one is tested */
-} op_case;
-
-#define CASE(op, attrs, inputs) \
-    { op, attrs, inputs, 0, 1 }
-#define CASE_AT(op, attrs, inputs, opset) \
-    { op, attrs, inputs, opset, 1 }
-#define CASE_OF(op, attrs, inputs, opset, outputs) \
-    { op, attrs, inputs, opset, outputs }
 static const op_case cases[] = {
     CASE("Abs", "", "2x3"),
     CASE("Neg", "", "4"),
@@ -64,6 +47,7 @@ static const op_case cases[] = {
     CASE("Gelu", "approximate='tanh'", "3x4"),
     CASE("Swish", "", "3x4"),
     CASE("PRelu", "", "2x3x4 3x1"),
+    CASE("Shrink", "lambd=f0.3 bias=f0.2", "3x4"),
     CASE("Clip", "", "3x4 %-0.5 %0.7"),
     CASE("Softmax", "", "2x5"),
     CASE("Softmax", "axis=1", "2x3x4"),
@@ -112,6 +96,12 @@ static const op_case cases[] = {
     CASE("Einsum", "equation='ij->ji'", "2x3"),
     CASE("Einsum", "equation='ijk,kl->jl'", "2x3x4 4x2"),
     CASE("Einsum", "equation='i,j->ij'", "3 4"),
+    CASE("Einsum", "equation='bii->bi'", "2x3x3"),
+    CASE("Einsum", "equation='iij,jk->ik'", "3x3x2 2x4"),
+    CASE("Einsum", "equation='bi,ij,bj->b'", "2x3 3x4 2x4"),
+    CASE("Einsum", "equation='...ij,jk->...ik'", "2x1x2x3 3x2"),
+    CASE("Einsum", "equation='...ij,...jk->...ik'", "1x2x2x3 2x1x3x2"),
+    CASE("Einsum", "equation='...i,...i'", "2x3 3"),
     CASE("Conv", "", "2x3x5x6 4x3x3x3 4"),
     CASE("Conv", "pads=[1,0,2,1] strides=[2,1]", "2x2x5x6 3x2x3x2"),
     CASE("Conv", "group=2 dilations=[2,1] pads=[1,1,1,1]", "1x4x6x5 6x2x2x3 6"),
@@ -123,6 +113,8 @@ static const op_case cases[] = {
     CASE("ConvTranspose", "", "2x3x4x3 3x2x3x2 2"),
     CASE("ConvTranspose", "strides=[2,2] pads=[1,1,1,1] output_padding=[1,0]", "1x2x3x3 2x3x3x3"),
     CASE("ConvTranspose", "group=2 strides=[2]", "2x4x3 4x3x3"),
+    CASE("ConvTranspose", "dilations=[2] output_padding=[1] pads=[1,1]", "1x2x4 2x3x3 3"),
+    CASE("ConvTranspose", "dilations=[3,1] output_padding=[2,0] group=2", "2x2x2x3 2x1x2x2 2"),
     CASE("MaxPool", "kernel_shape=[2,2] strides=[2,2]", "2x3x4x6"),
     CASE("MaxPool", "kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1]", "2x2x5x5"),
     CASE("MaxPool", "kernel_shape=[3] strides=[2] ceil_mode=1", "2x2x6"),
@@ -133,6 +125,9 @@ static const op_case cases[] = {
          "1x2x5x4"),
     CASE("AveragePool", "kernel_shape=[3] strides=[2] ceil_mode=1", "1x2x6"),
     CASE("LpPool", "kernel_shape=[2,2] p=2", "1x2x4x4"),
+    CASE("LpPool", "kernel_shape=[2,2] p=3 strides=[2,2]", "1x2x4x4"),
+    CASE("GlobalLpPool", "p=2", "2x3x4x5"),
+    CASE("GlobalLpPool", "p=3", "2x2x3"),
     CASE("GlobalAveragePool", "", "2x3x4x5"),
     CASE("GlobalMaxPool", "", "2x3x4x5"),
     CASE("BatchNormalization", "training_mode=1", "4x3x2x2 3 3 3@-1:1 3@0.5:1"),
@@ -145,6 +140,18 @@ static const op_case cases[] = {
     CASE("LRN", "size=3 alpha=f0.2 beta=f0.7 bias=f1.5", "2x5x2x2"),
     CASE("LpNormalization", "axis=1", "2x4x3"),
     CASE("LpNormalization", "axis=-1 p=1", "2x4"),
+    CASE("MeanVarianceNormalization", "axes=[0,2]", "2x3x4"),
+    CASE("MeanVarianceNormalization", "", "2x2x3x2"),
+    CASE("RNN", "hidden_size=3", "3x2x2 1x3x2 1x3x3 1x6"),
+    CASE_OF("RNN", "hidden_size=2 direction='reverse'", "3x2x2 1x2x2 1x2x2", 14, 2),
+    CASE_OF("RNN", "hidden_size=2 layout=1", "2x3x2 1x2x2 1x2x2 - - 2x1x2", 14, 2),
+    CASE("RNN", "hidden_size=2 clip=f0.8", "3x2x2 1x2x2 1x2x2 - #3,1"),
+    CASE("GRU", "hidden_size=2 direction='bidirectional'", "3x2x2 2x6x2 2x6x2 2x12"),
+    CASE("GRU", "hidden_size=2 linear_before_reset=1", "3x2x2 1x6x2 1x6x2 1x12 - 1x2x2"),
+    CASE_OF("LSTM", "hidden_size=2", "3x1x2 1x8x2 1x8x2 1x16 - 1x1x2 1x1x2", 14, 2),
+    CASE_OF("LSTM", "hidden_size=2 direction='bidirectional'", "2x2x2 2x8x2 2x8x2 2x16 #2,1", 14,
+            3),
+    CASE("LSTM", "hidden_size=1 input_forget=1", "2x2x2 1x4x2 1x4x1 - - - - 1x3"),
     CASE_AT("ReduceSum", "", "2x3x4 #0,2", 13),
     CASE_AT("ReduceSum", "keepdims=0", "2x3x4", 13),
     CASE_AT("ReduceSum", "", "0x3 #0", 13),
@@ -174,9 +181,23 @@ static const op_case cases[] = {
     CASE("Gather", "axis=1", "3x4 #0,2,2,-1"),
     CASE("Gather", "", "4x2 #=1"),
     CASE("GatherElements", "axis=1", "3x4 #0;3x1"),
+    CASE("GatherND", "", "3x4x2 #0,2,-1,1:2x2"),
+    CASE("GatherND", "batch_dims=1", "2x3x2 #1,-1:2x1"),
+    CASE("ScatterElements", "axis=1", "2x3 #2,0,1,-1:2x2 2x2"),
+    CASE_AT("ScatterElements", "reduction='add'", "3x2 #0,0,2,0:2x2 2x2", 16),
+    CASE("Scatter", "axis=1", "2x3 #2,0:2x1 2x1"),
+    CASE("ScatterND", "", "3x2x2 #0,2:2x1 2x2x2"),
+    CASE_AT("ScatterND", "reduction='add'", "3x2 #0,1,0,1:2x2 2", 16),
+    CASE("OneHot", "axis=0", "#0,2,1 #=3 2"),
+    CASE("TopK", "axis=1", "3x5 #2"),
+    CASE("TopK", "axis=0 largest=0", "4x3 #3"),
+    CASE("CumSum", "", "2x5 #=1"),
+    CASE("CumSum", "exclusive=1 reverse=1", "4x2 #=0"),
+    CASE("CumSum", "exclusive=1", "0x3 #=0"),
     CASE_AT("Pad", "", "2x3 #1,0,2,1 %0.5", 13),
     CASE_AT("Pad", "mode='reflect'", "3x4 #1,2,1,0", 13),
     CASE_AT("Pad", "mode='edge'", "3x4 #1,2,0,1", 13),
+    CASE_AT("Pad", "mode='wrap'", "3x4 #1,5,0,1", 19),
     CASE_AT("Pad", "", "4x4 #-1,0,1,-2", 13),
     CASE("Expand", "", "3x1 #2,1,4"),
     CASE("Tile", "", "2x3 #2,3"),
@@ -187,6 +208,11 @@ static const op_case cases[] = {
     CASE("SpaceToDepth", "blocksize=2", "1x2x4x6"),
     CASE("Resize", "mode='nearest'", "1x1x2x3 - - #1,1,4,7"),
     CASE("Resize", "mode='linear'", "1x2x3x3 - - #1,2,5,4"),
+    CASE("Resize", "mode='cubic'", "1x1x4x3 - - #1,1,5,7"),
+    CASE("Resize", "mode='cubic' exclude_outside=1", "1x1x4x3 - - #1,1,2,2"),
+    CASE_AT("Resize", "mode='linear' antialias=1", "1x1x6x5 - - #1,1,2,3", 18),
+    CASE("Resize", "mode='linear' coordinate_transformation_mode='tf_crop_and_resize'",
+         "3x5 %0,0.3,1,1.5:4 - #3,4"),
     CASE_AT("Upsample", "scales=[1,1,2,2]", "1x2x3x2", 8),
 };
 
@@ -212,171 +238,9 @@ static const char *const without_gradient[] = {"Sign",
                                                "ConstantOfShape",
                                                "Shape",
                                                "Size",
-                                               "Range"};
-
-/* ---- reading a case --------------------------------------------------------------------- */
-
-typedef struct random_state {
-    uint64_t s;
-} random_state;
-
-static double uniform(random_state *r) {
-    r->s += UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t z = r->s;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
-
-typedef struct built {
-    fanin_graph *graph;
-    int count;          /* differentiable inputs */
-    int values[MAX_IN]; /* their values in the graph */
-    double low[MAX_IN], high[MAX_IN];
-} built;
-
-static int read_dims(const char **s, int64_t *dims) {
-    int rank = 0;
-    if (**s == 's') {
-        (*s)++;
-        return 0;
-    }
-    for (;;) {
-        char *end;
-        dims[rank++] = strtol(*s, &end, 10);
-        *s = end;
-        if (**s != 'x') return rank;
-        (*s)++;
-    }
-}
-
-static int read_list(const char **s, int64_t *list) {
-    int n = 0;
-    for (;;) {
-        char *end;
-        list[n++] = strtol(*s, &end, 10);
-        *s = end;
-        if (**s != ',') return n;
-        (*s)++;
-    }
-}
-
-static int read_attrs(const char *s, fanin_attr *attrs, int64_t lists[][8], double floats[][8],
-                      char names[][40], char texts[][80]) {
-    int count = 0;
-    while (*s) {
-        if (*s == ' ') {
-            s++;
-            continue;
-        }
-        fanin_attr *a = &attrs[count];
-        int n = 0;
-        while (*s != '=') names[count][n++] = *s++;
-        names[count][n] = 0;
-        s++;
-        *a = (fanin_attr){.name = names[count], .type = FANIN_ATTR_INT};
-        char *end;
-        if (*s == 'f') {
-            a->type = FANIN_ATTR_FLOAT;
-            a->f = strtod(s + 1, &end);
-            s = end;
-        } else if (*s == '[') {
-            s++;
-            a->type = FANIN_ATTR_INTS;
-            a->count = (size_t)read_list(&s, lists[count]);
-            a->ints = lists[count];
-            s++;
-            if (!strcmp(a->name, "scales")) {
-                a->type = FANIN_ATTR_FLOATS;
-                for (size_t i = 0; i < a->count; i++) floats[count][i] = (double)lists[count][i];
-                a->floats = floats[count];
-            }
-        } else if (*s == '\'') {
-            a->type = FANIN_ATTR_STRING;
-            for (n = 0, s++; *s != '\''; s++) texts[count][n++] = *s;
-            texts[count][n] = 0;
-            a->s = texts[count];
-            s++;
-        } else {
-            a->i = strtol(s, &end, 10);
-            s = end;
-        }
-        count++;
-    }
-    return count;
-}
-
-static int read_input(fanin_graph_builder *b, const char **s, built *g, random_state *r) {
-    int64_t dims[8], list[64];
-    char kind = **s;
-    if (kind == '-') {
-        (*s)++;
-        return -1;
-    }
-    if (kind == '#') {
-        (*s)++;
-        bool scalar = **s == '=';
-        if (scalar) (*s)++;
-        int64_t n = read_list(s, list);
-        if (**s == ';') { /* one value, of the given shape */
-            (*s)++;
-            int rank = read_dims(s, dims);
-            int64_t count = 1;
-            for (int i = 0; i < rank; i++) count *= dims[i];
-            for (int64_t i = 0; i < count; i++) list[i] = (list[0] + i) % 2;
-            return fanin_graph_initializer(b, NULL, FANIN_I64, rank, dims, list);
-        }
-        return fanin_graph_initializer(b, NULL, FANIN_I64, scalar ? 0 : 1, &n, list);
-    }
-    if (kind == '%') {
-        char *end;
-        double v = strtod(*s + 1, &end);
-        *s = end;
-        return fanin_graph_initializer(b, NULL, FANIN_F64, 0, NULL, &v);
-    }
-    if (kind == '?') {
-        unsigned char flags[64];
-        (*s)++;
-        int rank = read_dims(s, dims);
-        for (int i = 0; i < 64; i++) flags[i] = uniform(r) < 0.5;
-        return fanin_graph_initializer(b, NULL, FANIN_BOOL, rank, dims, flags);
-    }
-    int rank = read_dims(s, dims), at = g->count++;
-    g->low[at] = g->high[at] = 0;
-    if (**s == '@') {
-        char *end;
-        g->low[at] = strtod(*s + 1, &end);
-        g->high[at] = strtod(end + 1, &end);
-        *s = end;
-    }
-    int value = fanin_graph_initializer(b, NULL, FANIN_F64, rank, dims, NULL);
-    g->values[at] = value;
-    return value;
-}
-
-static built build(const op_case *c, random_state *r) {
-    built g = {0};
-    fanin_graph_builder *b;
-    fanin_err err = {0};
-    int inputs[MAX_IN + 2], count = 0, outputs = c->outputs;
-    assert_ok(fanin_graph_builder_create(c->op, c->opset ? c->opset : 15, &b));
-    for (const char *s = c->inputs; *s;) {
-        if (*s == ' ') {
-            s++;
-            continue;
-        }
-        inputs[count++] = read_input(b, &s, &g, r);
-    }
-    fanin_attr attrs[MAX_ATTRS];
-    int64_t lists[MAX_ATTRS][8];
-    double floats[MAX_ATTRS][8];
-    char names[MAX_ATTRS][40], texts[MAX_ATTRS][80];
-    int n = read_attrs(c->attrs, attrs, lists, floats, names, texts);
-    int y = fanin_graph_node(b, c->op, "tested", inputs, count, attrs, n, outputs);
-    fanin_graph_output(b, y + outputs - 1, "y"); /* of several results, the last */
-    assert_ok_err(fanin_graph_builder_finish(b, &g.graph, &err), err);
-    return g;
-}
+                                               "Range",
+                                               "EyeLike",
+                                               "Hardmax"};
 
 /* ---- a network of the node, its gradient, tangent and second derivative ------------------ */
 

@@ -299,7 +299,7 @@ typedef struct fanin_compare_options {
     const char *const *optimizers;
     int optimizer_count;
     /* Of each configuration the rate with the lowest median loss, at the end, on train.validation samples held
-     * out (0: a sixth of the training split, 1000 of a generator) is ranked. */
+     * out (0: as many as are evaluated of the test split, at most a sixth of the training split) is ranked. */
     const double *lrs;
     int lr_count;
     fanin_init_options init;    /* rules, stream, layout and first seed; its scheme is not used */
@@ -339,7 +339,7 @@ typedef struct fanin_compare_rank {
     fanin_signal *signal; /* of the first seed before training; NULL: not measured */
     fanin_verdict verdict;
     double forward_slope, backward_slope;
-    double seconds; /* of training, median */
+    double seconds; /* of a processor for the steps of a run, without evaluations: median */
 } fanin_compare_rank;
 
 typedef struct fanin_comparison {
@@ -349,12 +349,13 @@ typedef struct fanin_comparison {
     fanin_compare_rank *ranks; /* best first: by error, then loss */
     double target_loss;        /* what all are timed against */
     uint64_t steps, validation;
-    bool interrupted; /* some runs are incomplete */
-    void *grid;       /* networks that the ranks point to */
+    bool interrupted;        /* some runs are incomplete */
+    fanin_init_options init; /* of the options; each rank has a scheme of its own */
+    void *grid;              /* networks that the ranks point to */
 } fanin_comparison;
 
 /* Checks and trains every cell, side by side on all threads, one thread a run. `graph` may be NULL where
- * activations or depths are given. Texts of the options must outlive the comparison. Interrupted, it returns
+ * activations or depths are given. ARG: no scheme, or one item of an axis twice. Texts of the options must outlive the comparison. Interrupted, it returns
  * what there is with INTERRUPTED and *comparison set. */
 FANIN_API fanin_status fanin_compare(const fanin_graph *graph, const fanin_dataset *data,
                                      const fanin_compare_options *options,

@@ -96,69 +96,112 @@ static void short_label(const fanin_compare_rank *r, char *buf, size_t size) {
              r->optimizer ? r->optimizer : "", lr);
 }
 
-static void put_heads(const fanin_comparison *x, char *buf, size_t size) {
+/* Which columns there are: the verdict before training gives way to long names. */
+typedef struct columns {
+    bool many, verdict; /* several seeds; column `before` */
+    int decimals;       /* of errors in per cent */
+} columns;
+
+static void put_heads(const fanin_comparison *x, columns col, char *buf, size_t size) {
     const fanin_compare_rank *r = &x->ranks[0];
-    bool any = x->rank_count > 0;
-    snprintf(buf, size, "<~scheme%s%s%s%s|<before|>%s%s|>ok|>target|>time",
-             any && r->activation ? " act" : "", any && r->depth ? " depth" : "",
-             any && r->optimizer ? " optimizer" : "", any && isfinite(r->lr) ? " lr" : "",
-             any && isfinite(r->error) ? "error" : "loss", any && r->runs > 1 ? "|>95 %|>p" : "");
+    snprintf(buf, size, "<~scheme%s%s%s%s%s|>%s%s|>ok|>target|>time", r->activation ? " act" : "",
+             r->depth ? " depth" : "", r->optimizer ? " optimizer" : "",
+             isfinite(r->lr) ? " lr" : "", col.verdict ? "|<before" : "",
+             isfinite(r->error) ? "error" : "loss", col.many ? "|>95 %|>p" : "");
 }
 
 /* Medians, and with several seeds their intervals and tests. */
-static fanin_status add_rank(cli *c, fanin_table *t, const fanin_compare_rank *r, bool first) {
-    char label[128], score[24], interval[32] = "", p[16] = "", trained[24], steps[24] = "-",
-                                seconds[16];
+static fanin_status add_rank(cli *c, fanin_table *t, const fanin_compare_rank *r, columns col,
+                             bool first) {
+    char label[128], score[24] = "diverged", interval[32] = "", p[16] = "", trained[24],
+                     steps[24] = "-", seconds[16];
     bool error = isfinite(r->error);
-    double unit = error ? 100 : 1;
     short_label(r, label, sizeof label);
-    snprintf(score, sizeof score,
-             error               ? "%.1f%%"
-             : isfinite(r->loss) ? "%.3f"
-                                 : "diverged",
-             error ? 100 * r->error : r->loss);
-    if (isfinite(r->low) && isfinite(r->high))
-        snprintf(interval, sizeof interval, error ? "%.1f-%.1f" : "%.3g-%.3g", unit * r->low,
-                 unit * r->high);
+    if (error)
+        snprintf(score, sizeof score, "%.*f%%", col.decimals, 100 * r->error);
+    else if (isfinite(r->loss))
+        snprintf(score, sizeof score, "%.3f", r->loss);
+    if (isfinite(r->low) && isfinite(r->high) && error)
+        snprintf(interval, sizeof interval, "%.*f-%.*f", col.decimals, 100 * r->low, col.decimals,
+                 100 * r->high);
+    else if (isfinite(r->low) && isfinite(r->high))
+        snprintf(interval, sizeof interval, "%.3g-%.3g", r->low, r->high);
     if (isfinite(r->p_value))
         snprintf(p, sizeof p, r->p_value < 0.001 ? "<.001" : "%.3f", r->p_value);
     snprintf(trained, sizeof trained, "%d/%d", r->trained, r->runs);
     if (isfinite(r->steps_to_target)) snprintf(steps, sizeof steps, "%.0f", r->steps_to_target);
-    snprintf(seconds, sizeof seconds, r->seconds < 99.95 ? "%.1f s" : "%.0f s", r->seconds);
+    snprintf(seconds, sizeof seconds,
+             r->seconds < 0.9995  ? "%.0f ms"
+             : r->seconds < 99.95 ? "%.1f s"
+                                  : "%.0f s",
+             r->seconds * (r->seconds < 0.9995 ? 1000 : 1));
     const char *style = first             ? cli_style(c, "\033[32m")
                         : r->trained == 0 ? cli_style(c, "\033[31m")
                                           : NULL;
-    const char *verdict = r->signal ? fanin_verdict_name(r->verdict) : "";
-    const char *const one[] = {label, verdict, score, trained, steps, seconds};
-    const char *const many[] = {label, verdict, score, interval, p, trained, steps, seconds};
-    return fanin_table_row(t, style, r->runs > 1 ? many : one);
+    const char *cells[8];
+    int n = 0;
+    cells[n++] = label;
+    if (col.verdict) cells[n++] = r->signal ? fanin_verdict_name(r->verdict) : "";
+    cells[n++] = score;
+    if (col.many) cells[n++] = interval;
+    if (col.many) cells[n++] = p;
+    cells[n++] = trained;
+    cells[n++] = steps;
+    cells[n++] = seconds;
+    return fanin_table_row(t, style, cells);
 }
 
-static int print_ranking(cli *c, const fanin_comparison *x) {
+static fanin_status render_ranking(cli *c, const fanin_comparison *x, columns col, char **text) {
     fanin_table *t;
-    bool many = x->rank_count && x->ranks[0].runs > 1;
     char heads[160];
-    put_heads(x, heads, sizeof heads);
+    *text = NULL;
+    put_heads(x, col, heads, sizeof heads);
     fanin_status status = fanin_table_create(heads, &t);
     for (int i = 0; i < x->rank_count && status == FANIN_OK; i++)
-        status = add_rank(c, t, &x->ranks[i], i == 0);
-    char *text = NULL;
-    if (status == FANIN_OK) status = fanin_table_render(t, cli_width(), &text);
+        status = add_rank(c, t, &x->ranks[i], col, i == 0);
+    if (status == FANIN_OK) status = fanin_table_render(t, cli_width(), text);
     fanin_table_destroy(t);
+    return status;
+}
+
+/* Rates at the end of the list: a better one may lie beyond it. */
+static void note_ends(const fanin_comparison *x, const double *lrs, int count) {
+    double least = INFINITY, greatest = 0;
+    int ends = 0;
+    for (int i = 0; i < count; i++) {
+        least = fmin(least, lrs[i]);
+        greatest = fmax(greatest, lrs[i]);
+    }
+    for (int i = 0; i < x->rank_count; i++)
+        ends += x->ranks[i].lr == least || x->ranks[i].lr == greatest;
+    printf("lr: lowest median loss on %llu samples held out of training",
+           (unsigned long long)x->validation);
+    if (ends) printf("; in %d of %d rows the\nleast or greatest of the list", ends, x->rank_count);
+    printf(".\n");
+}
+
+static int print_ranking(cli *c, const fanin_comparison *x, const double *lrs, int lr_count) {
+    columns col = {x->ranks[0].runs > 1, true, x->ranks[0].error < 0.1 ? 2 : 1};
+    char *text;
+    fanin_status status = render_ranking(c, x, col, &text);
+    if (status == FANIN_OK && strstr(text, "…")) {
+        fanin_free(text);
+        col.verdict = false;
+        status = render_ranking(c, x, col, &text);
+    }
     if (status != FANIN_OK) return cli_fail(c, status, NULL);
     fputs(text, stdout);
     fanin_free(text);
-    printf("\nbefore: verdict on the untrained network; ok: runs whose loss fell by 3 %%;\n"
-           "target: steps until test loss %.4g. Same batches, same order for every seed.\n",
-           x->target_loss);
-    if (many)
+    printf("\n%sok: runs whose loss fell by 3 %%; target: steps until test loss %.4g;\n"
+           "time: of a processor, without evaluations. Runs of one seed see the same\n"
+           "batches in the same order.\n",
+           col.verdict ? "before: verdict on the untrained network;\n" : "", x->target_loss);
+    if (col.many)
         printf("95 %%: bootstrap interval of the median; p: Wilcoxon against the best, seed by\n"
                "seed, Holm's correction.\n");
-    if (many && fanin_comparison_least_p(x) > 0.05)
+    if (col.many && fanin_comparison_least_p(x) > 0.05)
         printf("with so few seeds no p could be below %.2g.\n", fanin_comparison_least_p(x));
-    if (x->validation && x->rank_count && isfinite(x->ranks[0].lr))
-        printf("lr: lowest median loss on %llu samples held out of training.\n",
-               (unsigned long long)x->validation);
+    if (lr_count > 1) note_ends(x, lrs, lr_count);
     return 0;
 }
 
@@ -205,7 +248,8 @@ static int read_axes(cli *c, const request *r, axes *a) {
     numbers(&a->lrs, a->lr);
     numbers(&a->depths, depths);
     for (int i = 0; i < a->lrs.count; i++)
-        if (!(a->lr[i] >= 0)) return cli_usage(c, "--lr %s: expected numbers", a->lrs.items[i]);
+        if (!(a->lr[i] >= 0 && isfinite(a->lr[i])))
+            return cli_usage(c, "--lr %s: expected numbers, none below 0", a->lrs.items[i]);
     for (int i = 0; i < a->depths.count; i++) {
         if (!(depths[i] >= 1 && depths[i] <= 10000 && depths[i] == floor(depths[i])))
             return cli_usage(c, "--depths %s: expected whole numbers from 1 to 10000",
@@ -252,7 +296,7 @@ static int compare(cli *c, const request *r, const cli_inputs *in, const axes *a
     fanin_runs_close(o.store);
     cli_progress_end(c);
     if (!x) return cli_fail(c, status, &err);
-    int code = c->json ? cli_json(c, comparison_json(x)) : print_ranking(c, x);
+    int code = c->json ? cli_json(c, comparison_json(x)) : print_ranking(c, x, a->lr, a->lrs.count);
     if (!code && r->html) {
         fanin_status saved = fanin_comparison_page(x, r->link, r->html, &err);
         if (saved != FANIN_OK) code = cli_fail(c, saved, &err);
@@ -302,7 +346,7 @@ int verb_compare(cli *c) {
          "steps between evaluations (default: 50 in all)"},
         {"eval-samples", 0, CLI_COUNT, &r.eval_samples, "N", "of the test split (default 2000)"},
         {"validation", 0, CLI_COUNT, &r.validation, "N",
-         "samples held out of training (default with --lr: a sixth)"},
+         "samples held out of training (default with --lr: --eval-samples)"},
         {"target", 0, CLI_NUMBER, &r.target, "LOSS",
          "test loss to time all against (default: 5 % above the best)"},
         {"log", 0, CLI_TEXT, &r.log, "RUNS.db",

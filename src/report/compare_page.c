@@ -56,13 +56,14 @@ static void ranking(fanin_page *p, const fanin_comparison *c, const table *t) {
         "configuration", "test error %", "95 % from", "to",       "p",       "trained", "test loss",
         "to target",     "before",       "signal",    "gradient", "seconds", NULL};
     bool error = c->rank_count && isfinite(c->ranks[0].error);
+    int places = error && c->ranks[0].error < 0.1 ? 2 : 1;
     fanin__heads(&cells, names);
     for (size_t i = 0; i < t->rows; i++) {
         const fanin_compare_rank *r = &c->ranks[i];
         fanin__cell(&cells, "%s", t->names[i]);
-        decimals(&cells, 1, 100 * r->error);
-        decimals(&cells, error ? 1 : 4, t->low[i]);
-        decimals(&cells, error ? 1 : 4, t->high[i]);
+        decimals(&cells, places, 100 * r->error);
+        decimals(&cells, error ? places : 4, t->low[i]);
+        decimals(&cells, error ? places : 4, t->high[i]);
         decimals(&cells, 3, r->p_value);
         fanin__cell(&cells, "%d of %d", r->trained, r->runs);
         decimals(&cells, error ? 3 : 4, r->loss);
@@ -135,7 +136,8 @@ static fanin_status weights_table(fanin_page *p, const fanin_comparison *c, cons
                                         "std",           "gain",   "why",   NULL};
     fanin__heads(&cells, names);
     for (int i = 0; i < c->rank_count; i++) {
-        const fanin_init_options init = {.scheme = c->ranks[i].scheme};
+        fanin_init_options init = c->init;
+        init.scheme = c->ranks[i].scheme;
         fanin_plan *plan;
         bool seen = false; /* optimisers do not change what is drawn */
         for (int k = 0; k < i && !seen; k++)
@@ -241,7 +243,7 @@ fanin_status fanin_comparison_page(const fanin_comparison *c, const char *link, 
         fanin_page_destroy(p);
         return fanin_err_set(err, status, "%s: no memory", path);
     }
-    if (link) fanin_page_link(p, link, "The same on MNIST");
+    if (link) fanin_page_link(p, link, link);
     put_all(p, c, &t);
     fanin_page_heading(p, "The weights");
     status = weights_table(p, c, &t, err);

@@ -30,6 +30,7 @@ typedef struct one {
     size_t index;
     int64_t id;
     double alive;
+    double clock, cost;  /* of this thread: at the last step or evaluation, and of all steps */
     fanin_status status; /* of writing */
     fanin_err err;
 } one;
@@ -66,8 +67,14 @@ static const char *const metrics[] = {"train_loss", "test_loss",   "test_error",
                                       "valid_loss", "valid_error", "seconds"};
 enum { METRICS = 6 };
 
-static void store_point(void *ctx, const fanin_train_point *p) {
-    one *o = ctx;
+/* Seconds of the processor: what others do on the machine is no cost of a configuration. */
+static double thread_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void store_point(one *o, const fanin_train_point *p) {
     const double values[METRICS] = {p->train_loss, p->test_loss,   p->test_error,
                                     p->valid_loss, p->valid_error, p->seconds};
     if (o->status == FANIN_OK)
@@ -75,8 +82,17 @@ static void store_point(void *ctx, const fanin_train_point *p) {
             fanin_runs_metrics(o->all->store, o->id, p->step, METRICS, metrics, values, &o->err);
 }
 
+static void point_done(void *ctx, const fanin_train_point *p) {
+    one *o = ctx;
+    if (o->all->store) store_point(o, p);
+    o->clock = thread_seconds();
+}
+
 static void step_done(void *ctx, const fanin_train_now *now) {
     one *o = ctx;
+    double clock = thread_seconds();
+    o->cost += clock - o->clock;
+    o->clock = clock;
     if (now->step % 64 == 0)
         note_progress(o->all, o->index, (double)now->step / (double)now->steps);
     double t = fanin__seconds();
@@ -95,7 +111,7 @@ static fanin_status train_one(one *o, fanin_compare_run *run, fanin_err *err) {
     fanin_train_options options = fanin__grid_train(g, o->index);
     options.on_step = step_done;
     options.on_step_ctx = o;
-    if (o->all->store) options.on_point = store_point;
+    options.on_point = point_done;
     options.on_point_ctx = o;
     fanin_trainer *trainer;
     FANIN_TRY(fanin_trainer_create(graph, g->data, &options, &trainer, err));
@@ -103,6 +119,7 @@ static fanin_status train_one(one *o, fanin_compare_run *run, fanin_err *err) {
         fanin_weights_fill(graph, &init, NULL, fanin_trainer_program(trainer), err);
     if (status == FANIN_OK) status = fanin_trainer_run(trainer, &run->result, err);
     fanin_trainer_destroy(trainer);
+    run->result.seconds = o->cost;
     run->complete = status == FANIN_OK;
     return status;
 }
@@ -324,6 +341,7 @@ static fanin_status prepare(fanin_comparison *c, const fanin_graph *graph,
     c->rank_count = g->way_count;
     c->steps = options->train.steps;
     c->validation = g->validation;
+    c->init = options->init;
     for (size_t i = 0; i < runs; i++) {
         int way, lr;
         fanin__grid_run(g, i, &way, &lr, &c->runs[i].seed);

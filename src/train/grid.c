@@ -89,6 +89,32 @@ static char *with_lr(const char *optimizer, double lr) {
 
 /* ---- layout ---------------------------------------------------------------------------------------- */
 
+/* The same item twice would be one configuration that is ranked twice, and tested against itself. */
+static fanin_status all_differ(const char *axis, const char *const *items, int count,
+                               fanin_err *err) {
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(items[i], items[k]))
+                return fanin_err_set(err, FANIN_ARG, "%s: '%s' stands twice", axis, items[i]);
+    return FANIN_OK;
+}
+
+static fanin_status check_axes(const fanin_compare_options *o, fanin_err *err) {
+    if (o->scheme_count < 1) return fanin_err_set(err, FANIN_ARG, "schemes: none to compare");
+    FANIN_TRY(all_differ("schemes", o->schemes, o->scheme_count, err));
+    FANIN_TRY(all_differ("activations", o->activations, o->activation_count, err));
+    FANIN_TRY(all_differ("optimizers", o->optimizers, o->optimizer_count, err));
+    for (int i = 0; i < o->depth_count; i++)
+        for (int k = 0; k < i; k++)
+            if (o->depths[i] == o->depths[k])
+                return fanin_err_set(err, FANIN_ARG, "depths: %d stands twice", o->depths[i]);
+    for (int i = 0; i < o->lr_count; i++)
+        for (int k = 0; k < i; k++)
+            if (o->lrs[i] == o->lrs[k])
+                return fanin_err_set(err, FANIN_ARG, "lr: %g stands twice", o->lrs[i]);
+    return FANIN_OK;
+}
+
 static int at_least_one(int n) { return n > 0 ? n : 1; }
 
 /* One graph for each activation and depth. */
@@ -153,10 +179,14 @@ fanin_status fanin__grid_create(fanin__grid *g, const fanin_graph *graph, const 
                        .lr_count = at_least_one(options->lr_count),
                        .seeds = at_least_one(options->seeds),
                        .validation = options->train.validation};
-    /* Rates are chosen on samples that neither training nor the test sees: a sixth, as 10 000 of MNIST's
-       60 000. */
-    uint64_t n = fanin_dataset_get_info(data)->train_count;
-    if (g->lr_count > 1 && !g->validation) g->validation = n ? n / 6 : 1000;
+    FANIN_TRY(check_axes(options, err));
+    /* Rates are chosen on samples that neither training nor the test sees. More of them than of the test split
+       would make short runs wait for evaluations. */
+    const fanin_dataset_info *info = fanin_dataset_get_info(data);
+    uint64_t tested = options->train.eval_samples ? options->train.eval_samples : info->test_count,
+             sixth = info->train_count ? info->train_count / 6 : 1000;
+    if (g->lr_count > 1 && !g->validation)
+        g->validation = tested && tested < sixth ? tested : sixth;
     if (!graph && !options->activation_count && !options->depth_count)
         return fanin_err_set(err, FANIN_ARG, "compare: no network");
     FANIN_TRY(load_graphs(g, err));

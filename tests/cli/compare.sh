@@ -36,6 +36,9 @@ gives ranks "len(d['ranking'])" 2
 gives runs "d['ranking'][0]['runs']" 2
 gives zeros_are_symmetric "[r['verdict'] for r in d['ranking'] if r['scheme']=='zeros'][0]" symmetric
 check page sh -c 'grep -q "<title>" page.html && ! grep -qE "(src|href)=.?https?:" page.html'
+# What a page says of the weights is what was drawn.
+check page_rule "$FANIN" compare $net $fast --schemes he,xavier --rule 'fc1.weight=normal:std=0.123' --html rule.html
+check page_has_rule [ "$(grep -o 'normal(0, 0.123)\|normal:std=0.123\|0\.123' rule.html | wc -l)" -ge 2 ]
 narrow compare_table "$FANIN" compare $net $fast --schemes he,zeros --seeds 2
 
 # Commas separate schemes and the options of a rule.
@@ -80,8 +83,67 @@ assert read("one.json") == read("a.json") == read("b.json")
 EOF
 check grid_stored "$FANIN" runs sql grid.db "select count(*) n, min(status) s from run where status='done'" --json
 gives grid_once "d['rows'][0]['n']" 144
+# One process killed in the middle, another at the same grid: it takes the cells over, each is done once and the
+# answer is that of one process.
+sed 's/steps: 60/steps: 3000/; s/eval-every: 30/eval-every: 1500/' grid.yaml >long.yaml
+check long "$FANIN" compare long.yaml
+cp "$tmp/.out" one.json
+"$FANIN" compare long.yaml --log long.db --threads 1 --quiet >killed.json 2>killed.err &
+victim=$!
+done_of() { "$FANIN" runs sql long.db "select count(*) n from run where status='$1'" --json 2>none |
+  python3 -c "import json,sys; print(json.load(sys.stdin)['rows'][0]['n'])" 2>none || echo 0; }
+while kill -0 $victim 2>none && [ "$(done_of done)" -lt 5 ]; do sleep 0.05; done
+"$FANIN" compare long.yaml --log long.db --threads 1 >b.json 2>none &
+other=$!
+sleep 0.2
+kill -9 $victim
+wait $victim 2>none
+check killed_midway [ "$(done_of done)" -lt 144 ]
+check killed_answers_nothing [ ! -s killed.json ]
+check killed_is_taken_over wait $other
+check killed_the_same python3 - <<'EOF'
+import json
+def read(f):
+    d = json.load(open(f))
+    for r in d["ranking"]: del r["seconds"]
+    return d
+assert read("one.json") == read("b.json")
+EOF
+check killed_store "$FANIN" runs sql long.db "select (select count(*) from run where status='done') n, (select count(*) from metric where name='test_loss') m" --json
+gives killed_each_once "d['rows'][0]['n'], d['rows'][0]['m']" "144 432"
+
+# Ctrl-C: 130, no half ranking as JSON on the way to a file that others read, and the rest another time.
+"$FANIN" compare long.yaml --log stop.db --threads 1 >stop.json 2>stop.err &
+victim=$!
+sleep 0.7
+kill -INT $victim
+wait $victim
+check stopped [ $? = 130 ]
+check stopped_says grep -q "the same command goes on" stop.err
+check stopped_running "$FANIN" runs sql stop.db "select count(*) n from run where status='running'" --json
+gives stopped_none_running "d['rows'][0]['n']" 0
+check stopped_goes_on "$FANIN" compare long.yaml --log stop.db
+cp "$tmp/.out" b.json
+check stopped_the_same python3 - <<'EOF'
+import json
+def read(f):
+    d = json.load(open(f))
+    for r in d["ranking"]: del r["seconds"]
+    return d
+assert read("one.json") == read("b.json")
+EOF
+
 exits 2 bad_key sh -c 'sed s/seeds:/seed_s:/ grid.yaml >bad.yaml; "$FANIN" compare bad.yaml'
 says bad_key_says "bad.yaml line 8: 'seed_s'"
+exits 2 twice "$FANIN" compare $net $fast --schemes he,xavier,he
+says twice_says "'he' stands twice"
+exits 2 none "$FANIN" compare $net $fast --schemes ""
+exits 2 lr_twice "$FANIN" compare $net $fast --lr 0.1,0.10
+exits 2 lr_below_0 "$FANIN" compare $net $fast --lr 0.1,-1
+exits 2 unknown_activation "$FANIN" compare $net $fast --activations relu,foo
+says unknown_activation_says "'foo'"
+exits 3 broken_yaml sh -c 'printf "model: mlp:2-8x1-2\nschemes: [he\n" >broken.yaml; "$FANIN" compare broken.yaml'
+says broken_yaml_says "broken.yaml line 3"
 exits 2 no_count "$FANIN" compare lenet5 $fast --depths 2,3
 exits 2 two_optimizers "$FANIN" compare $net $fast --optimizer sgd --optimizers sgd,adam
 

@@ -84,6 +84,34 @@ TEST(medians_and_their_intervals) {
     assert_near(high, 60, 2.01, 0);
 }
 
+/* The k-th of n values is at least the median of a resample when more than half of its n draws are among the
+ * first k: a binomial law, which says where the percentiles of infinitely many resamples lie. */
+TEST(intervals_as_the_binomial_law_has_them) {
+    static const double values[] = {0.13, 0.2, 0.21, 0.4, 0.45, 0.7, 0.8, 1.3,
+                                    1.4,  2.1, 2.2,  3,   5,    8,   13};
+    int told = 0;
+    for (int n = 5; n <= 15; n += 2) {
+        int k = 0;
+        double before = 0, p = 0;
+        while (p < 0.025) {
+            double share = (double)++k / n, term = pow(1 - share, n);
+            before = p;
+            p = 0;
+            for (int j = 0; j <= n; j++) {
+                if (j > n / 2) p += term;
+                term *= (double)(n - j) / (j + 1) * share / (1 - share);
+            }
+        }
+        if (before > 0.018 || p < 0.035) continue; /* 2000 resamples may take the next one */
+        double low, high;
+        assert_ok(fanin__median_interval(values, (size_t)n, &low, &high));
+        assert_near(low, values[k - 1], 0, 0);
+        assert_near(high, values[n - k], 0, 0);
+        told++;
+    }
+    assert_true(told >= 4);
+}
+
 TEST(models_vary) {
     static const struct {
         const char *model, *act;
@@ -153,7 +181,7 @@ TEST(a_grid_has_every_cell_once) {
     char label[128];
     assert_int_equal(c->rank_count, 16);
     assert_int_equal(c->run_count, 16 * 2 * 3);
-    assert_int_equal(c->validation, 1000);
+    assert_int_equal(c->validation, 60); /* as many as are evaluated of the test split */
     assert_true(isnan(c->ranks[0].p_value));
     for (int i = 0; i < 16; i++) {
         const fanin_compare_rank *r = &c->ranks[i];

@@ -153,6 +153,11 @@ typedef struct fanin__kernels {
                          float *out);
     void (*transpose)(size_t rows, size_t cols, const float *in, size_t in_row, float *out,
                       size_t out_row); /* out[c*out_row + r] = in[r*in_row + c] */
+    /* Of top[2i], top[2i + 1], bottom[2i], bottom[2i + 1] the first maximum (a NaN counts as one) to
+     * out[i]; and g[i] to its place, 0 to the three others. */
+    void (*quad_max)(size_t n, const float *top, const float *bottom, float *out);
+    void (*quad_spread)(size_t n, const float *top, const float *bottom, const float *g,
+                        float *to_top, float *to_bottom);
     void (*update[FANIN__UPDATE_COUNT])(size_t n, const fanin__update_scalars *s, const float *g,
                                         float *w, float *s0, float *s1, float *s2);
     void (*gemm)(const fanin__gemm_args *g);
@@ -250,6 +255,14 @@ void fanin__layer_norm(size_t rows, size_t cols, const float *x, const float *ga
 void fanin__layer_norm_backward(size_t rows, size_t cols, const float *x, const float *dy,
                                 const float *gamma, const float *mean, const float *rstd, float *dx,
                                 float *dgamma, float *dbeta);
+
+/* ---- windows of 2 x 2 side by side ---- */
+
+/* y[p][r][c] = max of x[p][2r..2r+1][2c..2c+1]; the last row or column of an odd image is in no window. */
+void fanin__max_quads(size_t planes, size_t height, size_t width, const float *x, float *y);
+/* dx = dy at the first maximum of each window (a NaN counts as one), 0 elsewhere. */
+void fanin__max_quads_backward(size_t planes, size_t height, size_t width, const float *x,
+                               const float *dy, float *dx);
 
 /* ---- layout and products ---- */
 

@@ -36,6 +36,7 @@ static const char *const slots[] = {
     "column affine",
     "column blend",
     "transpose",
+    "maxima of 2 x 2",
     FANIN__UPDATE_MAP(UPDATE_SLOT) "gemm",
     "gemm_lanes",
 };

@@ -519,6 +519,88 @@ static void column_blend(size_t rows, size_t cols, const float *g, const float *
     }
 }
 
+/* ---- windows of 2 x 2: four at a time, since rows are short ------------------------------- */
+
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t four_signs __attribute__((vector_size(16), aligned(4), may_alias));
+
+static inline four pick(four_signs yes, four a, four b) {
+    return (four)(((four_signs)a & yes) | ((four_signs)b & ~yes));
+}
+
+/* Where does b take the place of a? */
+static inline four_signs beats(four b, four a) {
+    return (four_signs)(a == a) & ~(four_signs)(b <= a);
+}
+
+typedef struct quads {
+    four max;
+    four_signs right, low_right, low; /* the maximum of a row is its second; of a window, below */
+} quads;
+
+static inline quads quads_at(const float *top, const float *bottom) {
+    const four t0 = *(const four *)top, t1 = *(const four *)(top + 4);
+    const four b0 = *(const four *)bottom, b1 = *(const four *)(bottom + 4);
+    four a = __builtin_shufflevector(t0, t1, 0, 2, 4, 6);
+    four b = __builtin_shufflevector(t0, t1, 1, 3, 5, 7);
+    four c = __builtin_shufflevector(b0, b1, 0, 2, 4, 6);
+    four d = __builtin_shufflevector(b0, b1, 1, 3, 5, 7);
+    quads q = {.right = beats(b, a), .low_right = beats(d, c)};
+    a = pick(q.right, b, a);
+    c = pick(q.low_right, d, c);
+    q.low = beats(c, a);
+    q.max = pick(q.low, c, a);
+    return q;
+}
+
+static inline void four_to(float *out, four even, four odd) {
+    *(four *)out = __builtin_shufflevector(even, odd, 0, 4, 1, 5);
+    *(four *)(out + 4) = __builtin_shufflevector(even, odd, 2, 6, 3, 7);
+}
+
+/* The last four windows may be some that are done already. */
+static void quad_max(size_t n, const float *top, const float *bottom, float *out) {
+    if (n < 4) {
+        float rows[2][8] = {{0}}, o[4];
+        memcpy(rows[0], top, 2 * n * sizeof *top);
+        memcpy(rows[1], bottom, 2 * n * sizeof *bottom);
+        *(four *)o = quads_at(rows[0], rows[1]).max;
+        memcpy(out, o, n * sizeof *o);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 4) {
+        if (i + 4 > n) i = n - 4;
+        *(four *)(out + i) = quads_at(top + 2 * i, bottom + 2 * i).max;
+    }
+}
+
+static inline void quads_spread(const float *top, const float *bottom, const float *g,
+                                float *to_top, float *to_bottom) {
+    const four zero = {0};
+    quads q = quads_at(top, bottom);
+    four up = pick(q.low, zero, *(const four *)g), down = pick(q.low, *(const four *)g, zero);
+    four_to(to_top, pick(q.right, zero, up), pick(q.right, up, zero));
+    four_to(to_bottom, pick(q.low_right, zero, down), pick(q.low_right, down, zero));
+}
+
+static void quad_spread(size_t n, const float *top, const float *bottom, const float *g,
+                        float *to_top, float *to_bottom) {
+    if (n < 4) {
+        float rows[4][8] = {{0}}, part[4] = {0};
+        memcpy(rows[0], top, 2 * n * sizeof *top);
+        memcpy(rows[1], bottom, 2 * n * sizeof *bottom);
+        memcpy(part, g, n * sizeof *g);
+        quads_spread(rows[0], rows[1], part, rows[2], rows[3]);
+        memcpy(to_top, rows[2], 2 * n * sizeof *to_top);
+        memcpy(to_bottom, rows[3], 2 * n * sizeof *to_bottom);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 4) {
+        if (i + 4 > n) i = n - 4;
+        quads_spread(top + 2 * i, bottom + 2 * i, g + i, to_top + 2 * i, to_bottom + 2 * i);
+    }
+}
+
 /* ---- the table ------------------------------------------------------------------------- */
 
 static const fanin__kernels table = {
@@ -541,6 +623,8 @@ static const fanin__kernels table = {
     .column_affine = column_affine,
     .column_blend = column_blend,
     .transpose = transpose,
+    .quad_max = quad_max,
+    .quad_spread = quad_spread,
 #define UPDATE_ROW(id, name, states) [FANIN__UPDATE_##id] = update_##name,
     .update = {FANIN__UPDATE_MAP(UPDATE_ROW)},
     .gemm = PASTE(fanin__gemm_, VARIANT),

@@ -16,6 +16,9 @@ fanin__fast_fn fanin__fast_loop(const fanin__step *step);
 fanin__fast_fn fanin__fast_rows(const fanin__step *step);
 size_t fanin__fast_rows_scratch(const fanin__step *step); /* bytes that fast_rows wants */
 
+/* A max pooling or its adjoint that fast_loop does: windows of 2 x 2 side by side, row-major. */
+bool fanin__quads_fit(const fanin__step *step);
+
 /* The step does nothing: another one did its work. */
 fanin_status fanin__fast_nothing(fanin__step *step, void *scratch, fanin_err *err);
 

@@ -197,6 +197,31 @@ static bool sum_fits(const fanin__step *s) {
            (f.count == 2 || f.count == 3 || (f.count == 1 && f.first_reduced));
 }
 
+/* ---- maxima of windows of 2 x 2 side by side ---------------------------------------------------- */
+
+bool fanin__quads_fit(const fanin__step *s) {
+    const fanin__op_window *w = &s->node->attr.window;
+    const fanin__tensor *x = &s->in[0];
+    bool fit = w->rank == 2 && x->rank > 2;
+    for (int i = 0; i < 2 && fit; i++)
+        fit = w->kernel[i] == 2 && w->stride[i] == 2 && w->dilation[i] == 1 && w->before[i] == 0 &&
+              w->after[i] == 0;
+    for (int i = 0; i < s->in_count; i++) fit = fit && fanin__tensor_is_packed(&s->in[i]);
+    return fit && fanin__tensor_is_packed(&s->out);
+}
+
+static fanin_status run_quads(fanin__step *s, void *scratch, fanin_err *err) {
+    UNUSED;
+    const fanin__tensor *x = &s->in[0];
+    size_t planes = 1, h = (size_t)x->dims[x->rank - 2], w = (size_t)x->dims[x->rank - 1];
+    for (int i = 0; i < x->rank - 2; i++) planes *= (size_t)x->dims[i];
+    if (s->node->op == FANIN__MAXPOOL)
+        fanin__max_quads(planes, h, w, x->data, s->out.data);
+    else
+        fanin__max_quads_backward(planes, h, w, x->data, s->in[1].data, s->out.data);
+    return FANIN_OK;
+}
+
 fanin__fast_fn fanin__fast_loop(const fanin__step *s) {
     bool packed = true;
     for (int i = 0; i < s->in_count; i++) packed = packed && fanin__tensor_is_packed(&s->in[i]);
@@ -205,6 +230,8 @@ fanin__fast_fn fanin__fast_loop(const fanin__step *s) {
     case FANIN__MAP: return packed ? run_map : NULL;
     case FANIN__MAPMUL: return packed ? run_mapmul : NULL;
     case FANIN__REDUCE: return sum_fits(s) ? run_sum : NULL;
+    case FANIN__MAXPOOL:
+    case FANIN__MAXPOOL_SCATTER: return fanin__quads_fit(s) ? run_quads : NULL;
     default: return NULL;
     }
 }

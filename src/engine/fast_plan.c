@@ -293,7 +293,7 @@ static fanin_status plan_maxpool(fanin__steps *plan, int step, size_t *scratch, 
     bool backward = s->node->op == FANIN__MAXPOOL_SCATTER;
     fanin__pool_desc d = {.kind = FANIN__POOL_MAX, .training = true};
     planned *forward = backward ? forward_pool(plan, s) : NULL, *p = NULL;
-    if (backward && !forward) return FANIN_UNSUPPORTED;
+    if (fanin__quads_fit(s) || (backward && !forward)) return FANIN_UNSUPPORTED;
     d.pass = backward ? FANIN__PASS_BACKWARD_DATA : FANIN__PASS_FORWARD;
     if (!pool_desc(s, &s->in[0], backward ? &s->in[1] : &s->out, &d)) return FANIN_UNSUPPORTED;
     fanin__plan *made;

@@ -13,6 +13,11 @@ typedef struct request {
     bool reference;
 } request;
 
+static bool same_shape(const fanin_array *a, fanin_buffer b) {
+    return a->rank == b.rank &&
+           (a->rank == 0 || !memcmp(a->dims, b.dims, (size_t)a->rank * sizeof a->dims[0]));
+}
+
 static fanin_status copy_array(const char *what, const fanin_array *a, fanin_buffer b,
                                fanin_err *err) {
     size_t size = fanin_dtype_size(a->dtype), count = size ? a->size / size : 0;
@@ -94,7 +99,14 @@ static int run_program(cli *c, const request *r, const cli_inputs *in, const fan
         const char *name = in->graph->values[in->graph->inputs[i]].name;
         if (!in->arrays || !in->arrays[i])
             return cli_usage(c, "input %s is not given: --input %s=x.npy", name, name);
-        status = copy_array(name, in->arrays[i], fanin_program_input(p, i), &err);
+        fanin_buffer b = fanin_program_input(p, i);
+        if (!same_shape(in->arrays[i], b)) {
+            status = fanin_err_set(&err, FANIN_SHAPE, "%s: the array is %s, expected %s", name,
+                                   cli_shape_text(in->arrays[i]->dims, in->arrays[i]->rank),
+                                   cli_shape_text(b.dims, b.rank));
+            return cli_fail_input(c, status, &err);
+        }
+        status = copy_array(name, in->arrays[i], b, &err);
         if (status != FANIN_OK) return cli_fail_input(c, status, &err);
     }
     if (target) status = copy_array(r->target, target, fanin_program_target(p), &err);

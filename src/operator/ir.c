@@ -288,6 +288,15 @@ int fanin__emit_leaf(fanin__ir *ir, fanin__op op, int number, fanin_dtype dtype,
     return append(ir, &n);
 }
 
+static int refuse_size(fanin__ir *ir, const fanin__primitive *row, const fanin__node *n) {
+    for (int i = 0; i < n->rank; i++)
+        if (n->dims[i] < 0)
+            return fanin__ir_fail(ir, FANIN_SHAPE,
+                                  "axis %d of the result of %s would have %lld elements", i,
+                                  row->name, (long long)n->dims[i]);
+    return fanin__ir_fail(ir, FANIN_SHAPE, "the result of %s has too many elements", row->name);
+}
+
 int fanin__emit(fanin__ir *ir, fanin__op op, const int *inputs, int input_count,
                 const fanin__op_attr *attr, int rank, const int64_t *dims) {
     if (ir->failed) return -1;
@@ -307,7 +316,7 @@ int fanin__emit(fanin__ir *ir, fanin__op op, const int *inputs, int input_count,
     size_t bytes;
     if (!fanin__shape_count(n.dims, n.rank, &n.count) ||
         !fanin__size_mul(n.count, sizeof(double), &bytes) || bytes > PTRDIFF_MAX)
-        return fanin__ir_fail(ir, FANIN_SHAPE, "the result of %s has too many elements", row->name);
+        return refuse_size(ir, row, &n);
     int id;
     if (fold(ir, &n, &id)) return id;
     if (ir->failed) return -1;

@@ -9,6 +9,8 @@
 #define T               unsigned char
 #define ACC             int
 #define NAME(x)         fanin__ref_##x##_bool
+#define LOWEST          0
+#define HIGHEST         1
 #define NOTHING         0
 #define IS_NAN(v)       0
 #define PLUS(a, b)      ((a) + (b))

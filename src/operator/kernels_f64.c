@@ -10,6 +10,8 @@
 #define ACC             double
 #define NAME(x)         fanin__ref_##x##_f64
 #define FUNCTION        fanin__function_f64
+#define LOWEST          -INFINITY
+#define HIGHEST         INFINITY
 #define NOTHING         ((double)NAN)
 #define IS_NAN(v)       ((v) != (v))
 #define PLUS(a, b)      ((a) + (b))

@@ -10,6 +10,8 @@
 #define T               int64_t
 #define ACC             int64_t
 #define NAME(x)         fanin__ref_##x##_i64
+#define LOWEST          INT64_MIN
+#define HIGHEST         INT64_MAX
 #define NOTHING         0
 #define IS_NAN(v)       0
 #define PLUS(a, b)      ((int64_t)((uint64_t)(a) + (uint64_t)(b)))

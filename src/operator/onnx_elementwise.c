@@ -5,6 +5,7 @@
 
 #include "fanin/theory.h"
 #include "operator/activation_node.h"
+#include "operator/loop.h"
 #include "operator/onnx.h"
 
 static void set(fanin__lowering *l, int id) { fanin__lower_out(l, 0, id); }
@@ -91,19 +92,40 @@ void fanin__lower_shrink(fanin__lowering *l, int arg) {
     set(l, fanin__emit_select(ir, low, up, fanin__emit_select(ir, high, down, zero)));
 }
 
+/* Is input i left out, or one number that is known now? */
+static bool settled(fanin__lowering *l, int i) {
+    double value;
+    return !fanin__lower_has(l, i) || fanin__lower_known(l, i, &value);
+}
+
+/* Input i, of one element, without axes. */
+static int number_in(fanin__lowering *l, int i) {
+    return fanin__emit_reshape(l->ir, fanin__lower_in(l, i), 0, NULL);
+}
+
+/* min(max(x, low), high): where low is above high, high everywhere. */
 void fanin__lower_clip(fanin__lowering *l, int arg) {
     (void)arg;
     int x = fanin__lower_in(l, 0);
     if (x < 0) return;
     bool real = l->ir->nodes[x].dtype == l->ir->dtype;
-    double low = fanin__lower_number(l, "min", 1, real ? -INFINITY : -9e18);
-    double high = fanin__lower_number(l, "max", 2, real ? INFINITY : 9e18);
-    if (real) {
-        set(l, fanin__emit_apply_with(l->ir, FANIN__FN_CLAMP, low, high, x));
+    for (int i = 1; i < 3; i++) {
+        int bound = fanin__lower_has(l, i) ? fanin__lower_in(l, i) : -1;
+        if (bound >= 0 && l->ir->nodes[bound].count != 1) {
+            fanin__ir_fail(l->ir, FANIN_SHAPE, "input %d has %zu elements, expected one number", i,
+                           l->ir->nodes[bound].count);
+            return;
+        }
+    }
+    if (!real || !settled(l, 1) || !settled(l, 2)) {
+        if (fanin__lower_has(l, 1)) x = fanin__emit_binary(l->ir, FANIN__MAX, x, number_in(l, 1));
+        if (fanin__lower_has(l, 2)) x = fanin__emit_binary(l->ir, FANIN__MIN, x, number_in(l, 2));
+        set(l, x);
         return;
     }
-    x = fanin__emit_binary_scalar(l->ir, FANIN__MAX, x, low);
-    set(l, fanin__emit_binary_scalar(l->ir, FANIN__MIN, x, high));
+    double low = fanin__lower_number(l, "min", 1, -INFINITY);
+    double high = fanin__lower_number(l, "max", 2, INFINITY);
+    set(l, fanin__emit_apply_with(l->ir, FANIN__FN_CLAMP, low > high ? high : low, high, x));
 }
 
 void fanin__lower_is_inf(fanin__lowering *l, int arg) {
@@ -122,17 +144,32 @@ void fanin__lower_is_inf(fanin__lowering *l, int arg) {
 
 /* ---- two tensors ------------------------------------------------------------------------ */
 
+/* Is a constant of whole numbers zero anywhere? */
+static bool holds_zero(const fanin__ir *ir, int x) {
+    fanin__tensor t;
+    fanin__loop l;
+    if (ir->nodes[x].dtype != FANIN_I64 || !fanin__const_tensor(ir, x, &t) ||
+        !fanin__loop_begin(&l, 1, (const fanin__tensor *[]){&t}))
+        return false;
+    do {
+        for (int64_t i = 0; i < l.size; i++)
+            if (((const int64_t *)t.data)[l.at[0] + i * l.step[0]] == 0) return true;
+    } while (fanin__loop_next(&l));
+    return false;
+}
+
+static bool divides_by_zero(fanin__lowering *l, int divisor) {
+    if (divisor < 0 || !holds_zero(l->ir, divisor)) return false;
+    fanin__ir_fail(l->ir, FANIN_SHAPE, "integer division by zero");
+    return true;
+}
+
 /* Opset 6 and older said where a smaller operand lines up by an attribute; broadcasting to the right
  * covers what exporters wrote. */
 void fanin__lower_binary(fanin__lowering *l, int arg) {
     int a = fanin__lower_in(l, 0), b = fanin__lower_in(l, 1);
     if (a < 0 || b < 0) return;
-    double divisor;
-    if (arg == FANIN__DIV && l->ir->nodes[b].dtype == FANIN_I64 &&
-        fanin__const_value(l->ir, b, &divisor) && divisor == 0) {
-        fanin__ir_fail(l->ir, FANIN_DOMAIN, "integer division by zero");
-        return;
-    }
+    if (arg == FANIN__DIV && divides_by_zero(l, b)) return;
     set(l, fanin__emit_binary(l->ir, (fanin__binary_kind)arg, a, b));
 }
 
@@ -168,14 +205,19 @@ void fanin__lower_pow(fanin__lowering *l, int arg) {
         set(l, y);
         return;
     }
-    set(l, fanin__emit_binary(ir, FANIN__POW, x, fanin__emit_cast(ir, e, type)));
+    fanin_dtype wide =
+        ir->nodes[e].dtype == ir->dtype ? ir->dtype : type; /* 4^0.5 of integers is 2 */
+    int y = fanin__emit_binary(ir, FANIN__POW, fanin__emit_cast(ir, x, wide),
+                               fanin__emit_cast(ir, e, wide));
+    set(l, fanin__emit_cast(ir, y, type));
 }
 
 void fanin__lower_mod(fanin__lowering *l, int arg) {
     (void)arg;
-    int a = fanin__lower_in(l, 0);
-    set(l, fanin__emit_binary(l->ir, fanin__lower_int(l, "fmod", 0) ? FANIN__FMOD : FANIN__MOD, a,
-                              fanin__lower_in(l, 1)));
+    int a = fanin__lower_in(l, 0), b = fanin__lower_in(l, 1);
+    if (divides_by_zero(l, b)) return;
+    set(l,
+        fanin__emit_binary(l->ir, fanin__lower_int(l, "fmod", 0) ? FANIN__FMOD : FANIN__MOD, a, b));
 }
 
 void fanin__lower_where(fanin__lowering *l, int arg) {
@@ -230,7 +272,7 @@ void fanin__lower_dropout(fanin__lowering *l, int arg) {
     double ratio = fanin__lower_number(l, "ratio", 1, 0.5);
     if (x < 0) return;
     if (!(ratio >= 0 && ratio <= 1)) {
-        fanin__ir_fail(ir, FANIN_ARG, "dropout ratio %g is not in [0, 1]", ratio);
+        fanin__ir_fail(ir, FANIN_FORMAT, "dropout ratio %g is not in [0, 1]", ratio);
         return;
     }
     fanin__node n = ir->nodes[x];

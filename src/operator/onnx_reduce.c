@@ -1,13 +1,15 @@
 /* onnx_reduce.c - reductions over axes. */
+#include <float.h>
+
 #include "operator/onnx.h"
 
-/* Axes are an attribute, or input 1 in newer opsets; none means all, unless told to do nothing. */
-static bool read_axes(fanin__lowering *l, int rank, unsigned *mask) {
+/* Axes are an attribute, or input 1 in newer opsets; none means all, unless told to reduce none: then what
+ * else the operator does to each element is done. */
+static unsigned read_axes(fanin__lowering *l, int rank) {
     int64_t axes[FANIN_MAX_RANK];
     int count = fanin__lower_ints(l, "axes", 1, axes, FANIN_MAX_RANK);
-    if (count <= 0 && fanin__lower_int(l, "noop_with_empty_axes", 0)) return false;
-    *mask = fanin__lower_axes(l, "axes", 1, rank);
-    return true;
+    if (count <= 0 && fanin__lower_int(l, "noop_with_empty_axes", 0)) return 0;
+    return fanin__lower_axes(l, "axes", 1, rank);
 }
 
 static int function(fanin__ir *ir, fanin__function f, int x) {
@@ -18,12 +20,8 @@ void fanin__lower_reduce(fanin__lowering *l, int arg) {
     fanin__ir *ir = l->ir;
     int x = fanin__lower_in(l, 0), y = -1;
     if (x < 0) return;
-    unsigned mask = 0;
+    unsigned mask = read_axes(l, ir->nodes[x].rank);
     bool keep = fanin__lower_int(l, "keepdims", 1) != 0;
-    if (!read_axes(l, ir->nodes[x].rank, &mask)) {
-        fanin__lower_out(l, 0, x);
-        return;
-    }
     switch (arg) {
     case 0: y = fanin__emit_reduce(ir, FANIN__SUM, x, mask, keep); break;
     case 1: y = fanin__emit_mean(ir, x, mask, keep); break;
@@ -44,7 +42,10 @@ void fanin__lower_reduce(fanin__lowering *l, int arg) {
         y = function(ir, FANIN__FN_LOG, fanin__emit_reduce(ir, FANIN__SUM, x, mask, keep));
         break;
     default: {
-        int top = fanin__emit_max_detached(ir, x, mask);
+        /* a finite maximum: where all are -infinity, so is the result */
+        double limit = ir->dtype == FANIN_F64 ? DBL_MAX : (double)FLT_MAX;
+        int top = fanin__emit_apply_with(ir, FANIN__FN_CLAMP, -limit, limit,
+                                         fanin__emit_max_detached(ir, x, mask));
         int e = function(ir, FANIN__FN_EXP, fanin__emit_binary(ir, FANIN__SUB, x, top));
         y = function(ir, FANIN__FN_LOG, fanin__emit_reduce(ir, FANIN__SUM, e, mask, true));
         y = fanin__emit_reduce(ir, FANIN__SUM, fanin__emit_binary(ir, FANIN__ADD, y, top), mask,

@@ -247,6 +247,10 @@ void fanin__lower_split(fanin__lowering *l, int arg) {
         }
         fanin__lower_out(l, i, fanin__emit_slice_axis(l->ir, x, axis, begin, sizes[i]));
     }
+    if (begin != size)
+        fanin__ir_fail(l->ir, FANIN_SHAPE,
+                       "the parts have %lld elements of axis %d, which has %lld", (long long)begin,
+                       axis, (long long)size);
 }
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high) {

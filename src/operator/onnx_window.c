@@ -83,6 +83,19 @@ static bool read_window(fanin__lowering *l, int x, int rank, const int64_t *kern
     return true;
 }
 
+/* The window of a convolution's weight, which is all of it that kernel_shape may say. */
+static bool read_kernel(fanin__lowering *l, int x, const fanin__node *weight, fanin__op_window *w) {
+    if (!read_window(l, x, weight->rank - 2, weight->dims + 2, w)) return false;
+    for (int i = 0; i < w->rank; i++)
+        if (w->kernel[i] != weight->dims[2 + i]) {
+            char s[160];
+            fanin__ir_fail(l->ir, FANIN_SHAPE, "kernel_shape has %lld on axis %d, the weight is %s",
+                           (long long)w->kernel[i], i, fanin__node_shape_text(weight, s));
+            return false;
+        }
+    return true;
+}
+
 static int add_channel_bias(fanin__lowering *l, int y, int input) {
     if (y < 0 || !fanin__lower_has(l, input)) return y;
     int b = fanin__lower_in(l, input);
@@ -91,6 +104,9 @@ static int add_channel_bias(fanin__lowering *l, int y, int input) {
     int rank = l->ir->nodes[y].rank;
     for (int i = 0; i < rank; i++) dims[i] = 1;
     dims[1] = (int64_t)l->ir->nodes[b].count;
+    if (dims[1] != l->ir->nodes[y].dims[1])
+        return fanin__ir_fail(l->ir, FANIN_SHAPE, "the bias has %lld elements, expected %lld",
+                              (long long)dims[1], (long long)l->ir->nodes[y].dims[1]);
     return fanin__emit_binary(l->ir, FANIN__ADD, y, fanin__emit_reshape(l->ir, b, rank, dims));
 }
 
@@ -100,7 +116,7 @@ void fanin__lower_conv(fanin__lowering *l, int arg) {
     if (x < 0 || w < 0) return;
     fanin__op_window window;
     fanin__node k = l->ir->nodes[w];
-    if (!read_window(l, x, k.rank - 2, k.dims + 2, &window)) return;
+    if (!read_kernel(l, x, &k, &window)) return;
     int y = fanin__emit_conv(l->ir, FANIN__CONV, x, w, &window, 0, NULL);
     fanin__lower_out(l, 0, add_channel_bias(l, y, 2));
 }
@@ -112,10 +128,16 @@ void fanin__lower_conv_transpose(fanin__lowering *l, int arg) {
     if (x < 0 || w < 0) return;
     fanin__op_window v;
     fanin__node n = l->ir->nodes[x], k = l->ir->nodes[w];
-    if (!read_window(l, x, k.rank - 2, k.dims + 2, &v)) return;
+    if (!read_kernel(l, x, &k, &v)) return;
     int64_t extra[FANIN__WINDOW_MAX] = {0}, given[FANIN__WINDOW_MAX], dims[FANIN_MAX_RANK];
     int sized = fanin__lower_ints(l, "output_shape", -1, given, FANIN__WINDOW_MAX);
     if (!three(l, "output_padding", v.rank, extra)) return;
+    for (int i = 0; i < v.rank; i++)
+        if (extra[i] < 0) {
+            fanin__ir_fail(l->ir, FANIN_SHAPE, "output_padding of %lld, expected 0 or more",
+                           (long long)extra[i]);
+            return;
+        }
     if (n.rank != k.rank || (sized >= 0 && sized != v.rank)) {
         fanin__ir_fail(l->ir, FANIN_SHAPE, "image of rank %d, kernel of rank %d", n.rank, k.rank);
         return;
@@ -271,6 +293,14 @@ void fanin__lower_pool(fanin__lowering *l, int arg) {
     fanin__op_window w;
     if (!read_window(l, x, ir->nodes[x].rank - 2, NULL, &w)) return;
     fanin__op_window grown = w;
+    for (int i = 0; i < w.rank; i++) {
+        int64_t reach = w.dilation[i] * (w.kernel[i] - 1) + 1;
+        int64_t pad = w.before[i] > w.after[i] ? w.before[i] : w.after[i];
+        if (pad < reach) continue;
+        fanin__ir_fail(ir, FANIN_SHAPE, "a pad of %lld, expected less than the window's %lld",
+                       (long long)pad, (long long)reach);
+        return;
+    }
     if (fanin__lower_int(l, "ceil_mode", 0)) grow_for_ceil(&grown, &ir->nodes[x]);
     if (arg == 0) {
         fanin__lower_out(l, 0, fanin__emit_pool(ir, FANIN__MAXPOOL, x, -1, &grown, 0, NULL));

@@ -211,7 +211,11 @@ bool fanin__shape_concat(fanin__ir *ir, fanin__node *node) {
 bool fanin__shape_gather(fanin__ir *ir, fanin__node *node) {
     const fanin__node *x = operand(ir, node, 0), *at = operand(ir, node, 1);
     int axis = node->attr.axis;
-    if (at->dtype != FANIN_I64) return refuse_types(ir, "gather", x, at);
+    if (at->dtype != FANIN_I64) {
+        fanin__ir_fail(ir, FANIN_SHAPE, "gather: indices are %s, expected whole numbers",
+                       fanin_dtype_name(at->dtype));
+        return false;
+    }
     if (axis < 0 || axis >= x->rank || x->rank - 1 + at->rank > FANIN_MAX_RANK)
         return refuse_pair(ir, "gather", at, x);
     if (x->dims[axis] == 0 && at->count > 0) return refuse_pair(ir, "gather", at, x);
@@ -237,14 +241,8 @@ bool fanin__shape_reduce(fanin__ir *ir, fanin__node *node) {
     const fanin__node *x = operand(ir, node, 0);
     take_shape(node, x);
     node->dtype = x->dtype;
-    for (int i = 0; i < x->rank; i++) {
-        if (!(node->attr.mask >> i & 1)) continue;
-        if (x->dims[i] == 0 && node->attr.kind != FANIN__SUM && node->attr.kind != FANIN__PROD) {
-            fanin__ir_fail(ir, FANIN_SHAPE, "extremum over axis %d, which is empty", i);
-            return false;
-        }
-        node->dims[i] = 1;
-    }
+    for (int i = 0; i < x->rank; i++)
+        if (node->attr.mask >> i & 1) node->dims[i] = 1;
     return true;
 }
 

@@ -186,6 +186,54 @@ static const value_case cases[] = {
       14, 3},
      "2x1x1",
      "-0.0905204107,0.4536192439"},
+    /* bounds that cross give the upper one; integers to a broken power; reductions that reduce nothing, and
+       over nothing */
+    {{"Clip", "", "%-1,0,1:3 %0.5 %-0.5", 13, 1}, "3", "-0.5,-0.5,-0.5"},
+    {{"Clip", "", "#-1,0,5 #=0 #=3", 13, 1}, "3", "0,0,3"},
+    {{"Pow", "", "#4,9 %0.5,2:2", 15, 1}, "2", "2,81"},
+    {{"ReduceSumSquare", "noop_with_empty_axes=1", "%-3,2:2", 18, 1}, "2", "9,4"},
+    {{"ReduceLogSumExp", "axes=[0]", "%1000,1000:2", 13, 1}, "1", "1000.693147181"},
+    {{"ReduceLogSumExp", "axes=[0]", "%-1e400,-1e400:2", 13, 1}, "1", "-1e400"},
+    {{"ReduceLogSumExp", "axes=[1]", "%0:2x0", 13, 1}, "2x1", "-1e400,-1e400"},
+    {{"ReduceMax", "axes=[0]", "%0:0x2", 13, 1}, "1x2", "-1e400,-1e400"},
+    {{"ReduceMin", "axes=[0] keepdims=0", "%0:0x2", 13, 1}, "2", "1e400,1e400"},
+};
+
+/* What is refused, and what is said. */
+static const struct {
+    op_case c;
+    const char *says;
+} mistakes[] = {
+    {{"Div", "", "#6,4 #2,0", 13, 1}, "integer division by zero"},
+    {{"Mod", "", "#6 #=0", 13, 1}, "integer division by zero"},
+    {{"Clip", "", "2x3 %1,2,3:3", 13, 1}, "input 1 has 3 elements, expected one number"},
+    {{"Dropout", "", "2x3 %2", 13, 1}, "dropout ratio 2 is not in [0, 1]"},
+    {{"Sqrt", "", "#4,9", 13, 1}, "sqrt of I64 numbers"},
+    {{"Split", "axis=1", "2x3 #1,1", 13, 2}, "the parts have 2 elements of axis 1, which has 3"},
+    {{"Gather", "", "2x3 %1,2:2", 13, 1}, "gather: indices are F64, expected whole numbers"},
+    {{"Expand", "", "2x3 #-2,2,3", 13, 1},
+     "axis 0 of the result of broadcast would have -2 elements"},
+    {{"Conv", "", "1x3x8x8 4x3x3x3 3", 13, 1}, "the bias has 3 elements, expected 4"},
+    {{"Conv", "kernel_shape=[5,5]", "1x3x8x8 4x3x3x3", 13, 1},
+     "kernel_shape has 5 on axis 0, the weight is 4x3x3x3"},
+    {{"ConvTranspose", "output_padding=[-1]", "1x3x4 3x2x3", 13, 1},
+     "output_padding of -1, expected 0 or more"},
+    {{"MaxPool", "kernel_shape=[2] pads=[2,0]", "1x1x5", 13, 1},
+     "a pad of 2, expected less than the window's 2"},
+    {{"Pad", "mode='banana'", "2 #1,1", 13, 1},
+     "mode 'banana', expected constant, edge, reflect or wrap"},
+    {{"Einsum", "equation='ij,jk->ik'", "2x3 2x3", 13, 1},
+     "operand 1 has 2 elements where another has 3"},
+    {{"Einsum", "equation='ij->iq'", "2x3", 13, 1},
+     "equation 'ij->iq' does not describe these 1 operands"},
+    {{"GatherND", "", "2x3 #0,0,0", 13, 1}, "tuples of indices are 3 (I64), the tensor 2x3"},
+    {{"ScatterND", "", "2x3 #0:1x1 2", 13, 1}, "updates are 2, expected 1x3"},
+    {{"TopK", "", "2x3 #4", 13, 2}, "the first 4 of axis 1, which has 3 elements"},
+    {{"CumSum", "", "2x3 #=5", 13, 1}, "axis 5 of a tensor of rank 2"},
+    {{"OneHot", "", "#1,2 #=-4 2", 13, 1}, "-4 classes"},
+    {{"LSTM", "", "3x2x2 1x8x3 1x8x2", 13, 1}, "input 1 is 1x8x3, expected 1x8x2"},
+    {{"GRU", "", "5000x1x1 1x3x1 1x3x1", 13, 1}, "5000 steps, 4096 at most are unrolled"},
+    {{"Resize", "", "1x4 - %0,1:2", 13, 1}, "axis 0: 1 elements become 0"},
 };
 
 static fanin_program *run(const value_case *v, const built *g, fanin_dtype dtype) {
@@ -216,7 +264,8 @@ static void check_output(const value_case *v, fanin_buffer b, double tolerance) 
     for (int i = 0; same && i < rank; i++) same = dims[i] == b.dims[i];
     if (!same) fail_msg("%s (%s): rank %d, expected %s", v->c.op, v->c.attrs, b.rank, v->shape);
     for (int i = 0; i < count; i++)
-        if (!(fabs(number_at(b, (size_t)i) - want[i]) <= tolerance * (1 + fabs(want[i]))))
+        if (number_at(b, (size_t)i) != want[i] &&
+            !(fabs(number_at(b, (size_t)i) - want[i]) <= tolerance * (1 + fabs(want[i]))))
             fail_msg("%s (%s): element %d is %.10g, expected %.10g", v->c.op, v->c.attrs, i,
                      number_at(b, (size_t)i), want[i]);
 }
@@ -232,6 +281,25 @@ TEST(values_agree_with_pytorch_and_the_standard) {
             check_output(&cases[i], fanin_program_output(p, 0), k == 0 ? 1e-9 : 2e-6);
             fanin_program_destroy(p);
         }
+        fanin_graph_destroy(g.graph);
+    }
+}
+
+TEST(mistakes_are_refused) {
+    for (size_t i = 0; i < FANIN_COUNT(mistakes); i++) {
+        random_state r = {i};
+        built g = build(&mistakes[i].c, &r);
+        fanin_program *p = NULL;
+        fanin_err err = {0};
+        fanin_program_options o = {.dtype = FANIN_F64};
+        fanin_status status = fanin_program_create(g.graph, &o, &p, &err);
+        bool file = status == FANIN_SHAPE || status == FANIN_FORMAT ||
+                    status == FANIN_UNSUPPORTED || status == FANIN_LIMIT;
+        if (!file || !strstr(err.message, mistakes[i].says) ||
+            !strstr(err.message, mistakes[i].c.op))
+            fail_msg("%s (%s): status %d, '%s'", mistakes[i].c.op, mistakes[i].c.attrs, (int)status,
+                     err.message);
+        assert_null(p);
         fanin_graph_destroy(g.graph);
     }
 }

@@ -49,6 +49,7 @@ static const op_case cases[] = {
     CASE("PRelu", "", "2x3x4 3x1"),
     CASE("Shrink", "lambd=f0.3 bias=f0.2", "3x4"),
     CASE("Clip", "", "3x4 %-0.5 %0.7"),
+    CASE("Clip", "", "3x4 s@-0.9:-0.3 s@0.3:0.9"),
     CASE("Softmax", "", "2x5"),
     CASE("Softmax", "axis=1", "2x3x4"),
     CASE_AT("Softmax", "axis=1", "2x3x4", 11),

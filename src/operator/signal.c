@@ -107,6 +107,7 @@ static void input(fanin__signal *s, int node) {
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
+    fanin__signal_fresh(s, v, node);
 }
 
 static void uniform(fanin__signal *s, int node) {
@@ -117,6 +118,7 @@ static void uniform(fanin__signal *s, int node) {
     for (int i = 0; v->x && i < FANIN__SITES * s->points; i++)
         v->x[i] = 0.5f * erfcf(-v->x[i] * 0.70710678f);
     if (v->x) v->m = fanin__signal_moments(s, v->x);
+    fanin__signal_drawn(s, v, node);
 }
 
 static bool leaf(fanin__signal *s, int node) {
@@ -198,7 +200,7 @@ static bool allocate(fanin__signal *s) {
         return false;
     for (size_t i = 0; i < edges; i++) s->readers[i] = -1;
     for (int i = 0; i < s->count; i++) s->values[i].row = s->values[i].col = NAN;
-    for (int i = 0; i < s->count; i++) s->values[i].weight = -1;
+    for (int i = 0; i < s->count; i++) s->values[i].weight = s->values[i].draw_count = -1;
     return true;
 }
 

@@ -65,7 +65,12 @@ typedef struct fanin__value_signal {
     int first[FANIN_MAX_RANK + 1]; /* factors of axis i: first[i] .. first[i + 1] - 1 */
     float *x;                      /* 4 * points */
     fanin__sites m;
-    int base;        /* node + 1 of the Gaussian that every point is a function of; 0: none */
+    int base;    /* node + 1 of the Gaussian that every point is a function of; 0: none */
+    bool normal; /* the points are that Gaussian, or another with it: a multiple, a sum */
+    /* the draws that the points are made of, ascending (-1: not known); values without a common one are
+     * independent, and their pair moments need no points */
+    const int *draws;
+    int draw_count;
     double row, col; /* same row or column of a product of activations; NaN: as b */
     double shared;   /* of a convolution: see shared_taps; 0: 1 */
     float *kept;     /* unmasked entries by row of the last two axes; NULL: all */
@@ -143,6 +148,15 @@ fanin__sites fanin__signal_moments(const fanin__signal *s, const float *x);
 void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v);
 /* x with the contrasts between its sites scaled so that it has moments m about its mean. */
 float *fanin__signal_reshape(fanin__signal *s, const float *x, fanin__sites now, fanin__sites m);
+/* The points are a fresh Gaussian. */
+void fanin__signal_fresh(fanin__signal *s, fanin__value_signal *v, int node);
+/* Which draws: one of its own, none, or all of two values'. */
+void fanin__signal_drawn(fanin__signal *s, fanin__value_signal *v, int draw);
+void fanin__signal_draws_of(fanin__signal *s, fanin__value_signal *v, const fanin__value_signal *a,
+                            const fanin__value_signal *b);
+bool fanin__signal_independent(const fanin__value_signal *a, const fanin__value_signal *b);
+/* Moments of k x. */
+fanin__sites fanin__signal_scaled(fanin__sites m, double k);
 /* Points in another order (pairs kept), one for each key. */
 float *fanin__signal_shuffle(fanin__signal *s, uint32_t key, const float *x);
 /* Maximum of `k` positions that are alike; *chosen: k times the chance that the point at A or B is the

@@ -85,7 +85,7 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
-    v->base = node + 1;
+    fanin__signal_fresh(s, v, node);
     v->var = law.var + law.mean * law.mean;
 }
 
@@ -256,6 +256,7 @@ static void product(fanin__signal *s, int node) {
             row_profile(s, a->attention, v->factors[v->first[last - 1]].size, b->m.q, rb, v->m.q);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
+    fanin__signal_fresh(s, v, node);
 }
 
 static void product_back(fanin__signal *s, int node) {
@@ -493,7 +494,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
     v->var = law.var + law.mean * law.mean;
-    v->base = node + 1;
+    fanin__signal_fresh(s, v, node);
     v->shared = shared;
 }
 

@@ -200,6 +200,8 @@ float *fanin__signal_operand(fanin__signal *s, int node, int operand,
         for (int i = 0; v->x && i < FANIN__SITES * s->points; i++) v->x[i] = v->x[i] > 0;
     }
     if (v->x) v->m = fanin__signal_moments(s, v->x);
+    fanin__signal_drawn(s, v, id);
+    if (!(v->m.q > v->m.mean * v->m.mean * (1 + 1e-9))) v->draw_count = 0;
     return v->x;
 }
 
@@ -295,6 +297,29 @@ static bool add_profiles(fanin__signal *s, const fanin__value_signal *v, fanin__
     return true;
 }
 
+/* Two ways of one gradient through the same positions (x and f(x) of x f(x)): profiles that are 0 at the same places
+ * become their mean. */
+static bool mean_profiles(fanin__signal *s, const fanin__value_signal *v, fanin__item *p,
+                          const fanin__item *q) {
+    for (int f = 0; f < v->factor_count; f++) {
+        const float *a = p->u[f], *b = q->u[f];
+        int64_t size = v->factors[f].size;
+        if (a == b) continue;
+        if (size > 1 << 20) return false;
+        for (int64_t i = 0; i < size; i++)
+            if ((a && a[i] == 0) != (b && b[i] == 0)) return false;
+    }
+    for (int f = 0; f < v->factor_count; f++) {
+        int64_t size = v->factors[f].size;
+        if (p->u[f] == q->u[f]) continue;
+        float *u = fanin__signal_take(s, (size_t)size * sizeof *u);
+        for (int64_t i = 0; u && i < size; i++)
+            u[i] = 0.5f * ((p->u[f] ? p->u[f][i] : 1) + (q->u[f] ? q->u[f][i] : 1));
+        p->u[f] = u;
+    }
+    return true;
+}
+
 static void add_same(fanin__signal *s, fanin__item *p, const fanin__item *q) {
     if (!p->d && !q->d) {
         p->scale += q->scale;
@@ -310,11 +335,18 @@ static void add_same(fanin__signal *s, fanin__item *p, const fanin__item *q) {
 /* A gradient meets what a norm's statistics send back of it: g - mean g, g - y mean(g y). With M the second
  * moment of what comes back, E (g - m)^2 = gamma - M and E (g - m)(g' - m') = beta - M; a sum (a mean that is
  * added, not subtracted) has gamma + 3 M. */
-static void take_back(fanin__signal *s, fanin__item *p, const fanin__item *item) {
+static void take_back(fanin__signal *s, const fanin__value_signal *v, fanin__item *p,
+                      const fanin__item *item) {
     double gamma, beta, m, pair, mean = item->scale;
     fanin__signal_total(s, p, &gamma, &beta);
     fanin__signal_total(s, item, &m, &pair);
-    if (!(gamma > 0)) return;
+    for (int f = 0; f < v->factor_count; f++) {
+        double level = fanin__signal_mean_u(item->u[f], v->factors[f].size) /
+                       fanin__signal_mean_u(p->u[f], v->factors[f].size);
+        m *= level;
+        pair *= level;
+    }
+    if (!(gamma > 0) || !isfinite(m)) return;
     if (item->d) {
         mean = 0;
         for (int i = 0; i < s->points; i++) mean += item->scale * (double)item->d[i] / s->points;
@@ -332,13 +364,14 @@ void fanin__signal_give(fanin__signal *s, int node, const fanin__item *item) {
     for (int i = 0; i < v->item_count; i++)
         if (same_source(&v->items[i], item)) {
             bool alike = memcmp(v->items[i].u, item->u, sizeof item->u) == 0;
-            if (!alike && !add_profiles(s, v, &v->items[i], item)) continue;
-            if (alike) add_same(s, &v->items[i], item);
+            if (!alike && add_profiles(s, v, &v->items[i], item)) return;
+            if (!alike && !mean_profiles(s, v, &v->items[i], item)) continue;
+            add_same(s, &v->items[i], item);
             return;
         }
     for (int i = 0; i < v->item_count && item->origin; i++)
         if (v->items[i].source == item->origin) {
-            take_back(s, &v->items[i], item);
+            take_back(s, v, &v->items[i], item);
             return;
         }
     if (v->item_count < FANIN__ITEMS) {
@@ -367,8 +400,28 @@ fanin__item fanin__signal_merge(fanin__signal *s, int node) {
     return out;
 }
 
-/* Items of `node` times `slope` (2 * points; NULL: 1) times k, to an operand. */
-static void pass(fanin__signal *s, int node, int operand, const float *slope, double k) {
+/* What multiplies a gradient is larger where the value it comes from is: u of `by` to a power, at the factors that
+ * both have. */
+static void weigh(fanin__signal *s, const fanin__value_signal *to, const fanin__value_signal *by,
+                  double power, fanin__item *item) {
+    if (to->factor_count != by->factor_count || power == 0) return;
+    for (int f = 0; f < to->factor_count; f++) {
+        int64_t size = to->factors[f].size;
+        const float *u = by->factors[f].u;
+        if (!u || by->factors[f].size != size || size > 1 << 20) continue;
+        float *w = fanin__signal_take(s, (size_t)size * sizeof *w);
+        for (int64_t i = 0; w && i < size; i++) {
+            float own = item->u[f] ? item->u[f][i] : 1;
+            w[i] = u[i] > 0 ? own * powf(u[i], (float)power) : 0;
+        }
+        item->u[f] = w;
+    }
+}
+
+/* Items of `node` times `slope` (2 * points; NULL: 1) times k, to an operand; the slope's second moment goes with
+ * `by` to a power. */
+static void pass(fanin__signal *s, int node, int operand, const float *slope, double k,
+                 const fanin__value_signal *by, double power) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__value_signal *v = &s->values[node], *to = &s->values[n->inputs[operand]];
     if (to->kind != FANIN__DATA) return;
@@ -376,6 +429,7 @@ static void pass(fanin__signal *s, int node, int operand, const float *slope, do
         fanin__item item;
         fanin__signal_carry(s, v, &v->items[i], to, &item);
         item.scale *= k;
+        if (by) weigh(s, to, by, power, &item);
         if (slope) {
             float *d = fanin__signal_array(s, 2);
             for (int j = 0; d && j < 2 * s->points; j++) d[j] = slope[j] * (item.d ? item.d[j] : 1);
@@ -455,10 +509,17 @@ void fanin__forward_map(fanin__signal *s, int node) {
         return;
     }
     v->base = x->base;
-    fanin__signal_sharpen(s, v);
+    v->draws = x->draws;
+    v->draw_count = x->draw_count;
+    bool scales = n->attr.kind == FANIN__FN_SCALE && n->attr.p[1] == 0;
+    v->normal = x->normal && (scales || n->attr.kind == FANIN__FN_NEG);
+    if (scales)
+        v->m = fanin__signal_scaled(x->m, n->attr.p[0]);
+    else
+        fanin__signal_sharpen(s, v);
     bend(s, v, &n->attr, in);
     v->kept = x->kept;
-    if ((n->attr.kind == FANIN__FN_SCALE && n->attr.p[1] == 0) || n->attr.kind == FANIN__FN_NEG) {
+    if (scales || n->attr.kind == FANIN__FN_NEG) {
         double k = n->attr.kind == FANIN__FN_NEG ? 1 : n->attr.p[0] * n->attr.p[0];
         v->row = k * x->row;
         v->col = k * x->col;
@@ -490,17 +551,37 @@ static void slopes(const fanin__op_attr *attr, const float *x, float *y, int n) 
     }
 }
 
+/* Logarithmic slope of E f'(x)^2 in the second moment of x, where that varies. */
+static double slope_power(fanin__signal *s, const fanin__op_attr *attr,
+                          const fanin__value_signal *x, const float *slope) {
+    bool some = false;
+    for (int f = 0; f < x->factor_count; f++) some = some || x->factors[f].u;
+    if (!some) return 0;
+    int n = s->points;
+    float *low = fanin__signal_array(s, 2);
+    double now = 0, less = 0;
+    if (!low) return 0;
+    for (int i = 0; i < n; i++) low[i] = 0.95f * x->x[i];
+    slopes(attr, low, low + n, n);
+    for (int i = 0; i < n; i++) {
+        now += (double)slope[i] * (double)slope[i];
+        less += (double)low[n + i] * (double)low[n + i];
+    }
+    return now > 0 && less > 0 ? log(less / now) / (2 * log(0.95)) : 0;
+}
+
 void fanin__backward_map(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     if (n->attr.kind == FANIN__FN_SCALE) {
-        pass(s, node, 0, NULL, n->attr.p[0]);
+        pass(s, node, 0, NULL, n->attr.p[0], NULL, 0);
         return;
     }
     float *slope = fanin__signal_array(s, 2);
     const float *x = s->values[n->inputs[0]].x;
     if (!slope || !x) return;
     slopes(&n->attr, x, slope, 2 * s->points);
-    pass(s, node, 0, slope, 1);
+    const fanin__value_signal *from = &s->values[n->inputs[0]];
+    pass(s, node, 0, slope, 1, from, slope_power(s, &n->attr, from, slope));
 }
 
 void fanin__forward_same(fanin__signal *s, int node) {
@@ -513,7 +594,7 @@ void fanin__forward_same(fanin__signal *s, int node) {
     (void)in;
 }
 
-void fanin__backward_same(fanin__signal *s, int node) { pass(s, node, 0, NULL, 1); }
+void fanin__backward_same(fanin__signal *s, int node) { pass(s, node, 0, NULL, 1, NULL, 0); }
 
 /* ---- arithmetic ------------------------------------------------------------------------------------ */
 
@@ -685,6 +766,18 @@ static fanin__attention *scaled_attention(fanin__signal *s, const fanin__value_s
     return t;
 }
 
+/* Moments of a sum or product of independent values, free of the draws' noise. */
+static fanin__sites apart(int kind, fanin__sites x, fanin__sites y, bool y_still,
+                          fanin__sites otherwise) {
+    if (kind == FANIN__DIV && y_still && y.mean != 0) return fanin__signal_scaled(x, 1 / y.mean);
+    if (kind == FANIN__MUL)
+        return (fanin__sites){x.mean * y.mean, x.q * y.q, x.a * y.a, x.b * y.b, x.c * y.c};
+    if (kind != FANIN__ADD && kind != FANIN__SUB) return otherwise;
+    double sign = kind == FANIN__ADD ? 1 : -1, cross = 2 * sign * x.mean * y.mean;
+    return (fanin__sites){x.mean + sign * y.mean, x.q + y.q + cross, x.a + y.a + cross,
+                          x.b + y.b + cross, x.c + y.c + cross};
+}
+
 void fanin__forward_binary(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     fanin__value_signal *v = &s->values[node];
@@ -713,7 +806,18 @@ void fanin__forward_binary(fanin__signal *s, int node) {
     bool a_still = !da && a->m.q <= a->m.mean * a->m.mean * (1 + 1e-9);
     bool b_still = !db && b->m.q <= b->m.mean * b->m.mean * (1 + 1e-9);
     if (a_still || b_still || a->base == b->base) v->base = a_still ? b->base : a->base;
-    fanin__signal_sharpen(s, v);
+    bool linear = n->attr.kind <= FANIN__MUL || (n->attr.kind == FANIN__DIV && b_still);
+    v->normal = linear && ((a_still && b->normal) || (b_still && a->normal));
+    fanin__signal_draws_of(s, v, a, b);
+    if (fanin__signal_independent(a, b) && !v->base)
+        v->m = apart(n->attr.kind, a->m, b->m, b_still, v->m);
+    else
+        fanin__signal_sharpen(s, v);
+    bool sum = n->attr.kind == FANIN__ADD || n->attr.kind == FANIN__SUB;
+    if (sum && a->normal && b->normal) {
+        v->base = node + 1;
+        v->normal = true;
+    }
     join_factors(s, v, n->attr.kind, a, b, n->rank);
     join_rows(v, n->attr.kind, a, b);
     if (!da || !db) v->shared = da ? a->shared : b->shared;
@@ -727,8 +831,8 @@ void fanin__backward_binary(fanin__signal *s, int node) {
     int count = 2 * s->points, kind = n->attr.kind;
     if (!a || !b || kind >= FANIN__COMPARE) return;
     if (kind == FANIN__ADD || kind == FANIN__SUB || s->values[node].x == a) {
-        pass(s, node, 0, NULL, 1);
-        pass(s, node, 1, NULL, kind == FANIN__SUB ? -1 : 1);
+        pass(s, node, 0, NULL, 1, NULL, 0);
+        pass(s, node, 1, NULL, kind == FANIN__SUB ? -1 : 1, NULL, 0);
         return;
     }
     for (int side = 0; side < 2; side++) {
@@ -748,7 +852,9 @@ void fanin__backward_binary(fanin__signal *s, int node) {
             }
             d[i] = isfinite(slope) ? slope : 0;
         }
-        pass(s, node, side, d, 1);
+        bool scales = kind == FANIN__MUL || (kind == FANIN__DIV && side == 0);
+        pass(s, node, side, d, 1, scales ? &s->values[n->inputs[!side]] : NULL,
+             kind == FANIN__MUL ? 1 : -1);
     }
 }
 
@@ -805,11 +911,11 @@ void fanin__backward_select(fanin__signal *s, int node) {
     for (int side = 1; side <= 2; side++) {
         if (s->values[n->inputs[side]].kind != FANIN__DATA) continue;
         if (s->values[node].x == s->values[n->inputs[side]].x || !c) {
-            pass(s, node, side, NULL, 1);
+            pass(s, node, side, NULL, 1, NULL, 0);
             continue;
         }
         float *d = fanin__signal_array(s, 2);
         for (int i = 0; d && i < 2 * s->points; i++) d[i] = (c[i] != 0) == (side == 1);
-        pass(s, node, side, d, 1);
+        pass(s, node, side, d, 1, NULL, 0);
     }
 }

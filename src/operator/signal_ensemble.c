@@ -86,6 +86,57 @@ void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v) {
     }
 }
 
+/* ---- what the points are made of ------------------------------------------------------------------ */
+
+void fanin__signal_drawn(fanin__signal *s, fanin__value_signal *v, int draw) {
+    int *one = fanin__signal_take(s, sizeof *one);
+    if (!one) return;
+    *one = draw;
+    v->draws = one;
+    v->draw_count = 1;
+}
+
+void fanin__signal_fresh(fanin__signal *s, fanin__value_signal *v, int node) {
+    v->base = node + 1;
+    v->normal = true;
+    fanin__signal_drawn(s, v, node);
+}
+
+void fanin__signal_draws_of(fanin__signal *s, fanin__value_signal *v, const fanin__value_signal *a,
+                            const fanin__value_signal *b) {
+    int i = 0, j = 0, n = 0;
+    v->draws = NULL;
+    v->draw_count = -1;
+    if (a->draw_count < 0 || b->draw_count < 0) return;
+    int *all = fanin__signal_take(s, (size_t)(a->draw_count + b->draw_count + 1) * sizeof *all);
+    if (!all) return;
+    while (i < a->draw_count || j < b->draw_count) {
+        bool left = j == b->draw_count || (i < a->draw_count && a->draws[i] <= b->draws[j]);
+        int next = left ? a->draws[i] : b->draws[j];
+        while (i < a->draw_count && a->draws[i] == next) i++;
+        while (j < b->draw_count && b->draws[j] == next) j++;
+        all[n++] = next;
+    }
+    v->draws = all;
+    v->draw_count = n;
+}
+
+bool fanin__signal_independent(const fanin__value_signal *a, const fanin__value_signal *b) {
+    if (a->draw_count < 0 || b->draw_count < 0) return false;
+    for (int i = 0, j = 0; i < a->draw_count && j < b->draw_count;) {
+        if (a->draws[i] == b->draws[j]) return false;
+        if (a->draws[i] < b->draws[j])
+            i++;
+        else
+            j++;
+    }
+    return true;
+}
+
+fanin__sites fanin__signal_scaled(fanin__sites m, double k) {
+    return (fanin__sites){k * m.mean, k * k * m.q, k * k * m.a, k * k * m.b, k * k * m.c};
+}
+
 /* ---- draws --------------------------------------------------------------------------------------- */
 
 static void words(const fanin__signal *s, uint32_t key, size_t n, uint32_t *out) {

@@ -14,6 +14,9 @@ static void copy(fanin__value_signal *v, const fanin__value_signal *x) {
     v->x = x->x;
     v->m = x->m;
     v->base = x->base;
+    v->normal = x->normal;
+    v->draws = x->draws;
+    v->draw_count = x->draw_count;
     v->row = x->row;
     v->col = x->col;
     v->kept = x->kept;
@@ -53,6 +56,13 @@ void fanin__forward_broadcast(fanin__signal *s, int node) {
     v->first[n->rank] = v->factor_count;
 }
 
+static double mean_root(const float *u, int64_t n) {
+    double sum = 0;
+    if (!u || n < 1) return 1;
+    for (int64_t i = 0; i < n; i++) sum += sqrt((double)u[i]);
+    return sum / (double)n;
+}
+
 /* The adjoint sums: over n positions n gamma + n (n - 1) beta, over channels n gamma. Item by item, each
  * remembering whose sum it is: a norm's mean takes it back to where that item is. */
 static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
@@ -63,7 +73,7 @@ static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
     fanin__item out = {.source = fanin__signal_source(s), .origin = item->source, .scale = 1};
     fanin__signal_total(s, item, &out.gamma, &out.beta);
     if (item->scale < 0) out.scale = -1;
-    double places = 1, others = 1;
+    double places = 1, pairs = 1, others = 1;
     for (int axis = 0; axis < n->rank; axis++) {
         int count = v->first[axis + 1] - v->first[axis];
         if (from->dims[axis] == n->dims[axis]) {
@@ -72,18 +82,21 @@ static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
             continue;
         }
         for (int f = v->first[axis]; f < v->first[axis + 1]; f++) {
-            double size =
-                (double)v->factors[f].size * fanin__signal_mean_u(item->u[f], v->factors[f].size);
-            if (v->factors[f].role & FANIN__POSITION)
-                places *= size;
-            else
+            double terms = (double)v->factors[f].size;
+            double size = terms * fanin__signal_mean_u(item->u[f], v->factors[f].size);
+            if (!(v->factors[f].role & FANIN__POSITION)) {
                 others *= size;
+                continue;
+            }
+            double root = terms * mean_root(item->u[f], v->factors[f].size);
+            places *= size;
+            pairs *= root * root;
         }
     }
     out.gamma *= others;
     out.beta *= others;
     if (places != 1) {
-        out.gamma = places * (out.gamma + fmax(places - 1, 0) * fmax(out.beta, 0));
+        out.gamma = places * out.gamma + fmax(pairs - places, 0) * fmax(out.beta, 0);
         out.beta = out.gamma;
     }
     fanin__signal_give(s, n->inputs[0], &out);
@@ -184,6 +197,10 @@ static void take_part(fanin__signal *s, fanin__value_signal *v, const fanin__fac
     if ((old->role & FANIN__CHANNEL) && p->size < old->size) {
         uint32_t key = (uint32_t)(p->start * 2654435761u + (uint32_t)old->size * 40503u + 1);
         v->x = fanin__signal_shuffle(s, key, v->x);
+        if (v->draw_count < 0) return;
+        uint32_t draw = key; /* a number that only the same part of the same value has */
+        for (int i = 0; i < v->draw_count; i++) draw = (draw ^ (uint32_t)v->draws[i]) * 2246822519u;
+        fanin__signal_drawn(s, v, s->count + (int)(draw >> 2));
     }
 }
 
@@ -232,7 +249,7 @@ static void part(fanin__signal *s, int node, const fanin__value_signal *x, int r
     replace_axis(s, v, x, rank, &now, p->axis);
     take_part(s, v, &old, p);
     absorb(s, v);
-    v->base = v->x == x->x ? x->base : 0;
+    v->base = v->x == x->x ? x->base : v->normal ? node + 1 : 0;
     if (v->kind == FANIN__DATA) fanin__signal_settle(s, v);
 }
 
@@ -545,6 +562,7 @@ static void embed(fanin__signal *s, int node, const fanin__value_signal *table,
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
+    fanin__signal_fresh(s, v, node);
 }
 
 static int64_t *known_index(fanin__signal *s, int id) {

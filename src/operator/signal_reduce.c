@@ -70,8 +70,10 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
         b = fabs(b) < noise ? 0 : b;
         c = fabs(c) < noise ? 0 : c;
     }
-    double places = (q + (k.place - 1) * b) / k.place, across = (a + (k.place - 1) * c) / k.place;
-    double all = (places + (k.sample - 1) * across) / k.sample / k.channel; /* Var of the mean */
+    double places = fmax(q + (k.place - 1) * b, 0) / k.place,
+           across = (a + (k.place - 1) * c) / k.place;
+    /* Var of the mean */
+    double all = fmax(places + (k.sample - 1) * across, 0) / k.sample / k.channel;
     double one = k.sample > 1 ? all : across / k.channel; /* of another sample's */
     enum { MANY_CHANNELS = 128 };
     bool still = !fanin__signal_varies(v, FANIN__CHANNEL) && k.channel >= MANY_CHANNELS &&
@@ -107,8 +109,7 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
         }
     if (positive && part > 0.5) { /* mostly the points themselves */
         for (int i = 0; i < FANIN__SITES * n; i++) y[i] = y[i] > 0 ? y[i] : 0;
-    } else if (positive &&
-               !never_negative(s, y)) { /* mostly noise: lognormal, the same two moments */
+    } else if (positive && mm > 0) { /* mostly noise: lognormal, the same two moments */
         float spread = (float)sqrt(log1p(all / mm)), size = (float)sqrt(all);
         for (int i = 0; i < FANIN__SITES * n; i++)
             y[i] = mean * expf(spread * ((y[i] - mean) / size - 0.5f * spread));
@@ -116,6 +117,11 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
     for (int i = 0; i < FANIN__SITES * n; i++) y[i] *= gain;
     v->x = y;
     fanin__signal_settle(s, v);
+    fanin__value_signal fresh_draw = {0};
+    fanin__signal_drawn(s, &fresh_draw, node);
+    fanin__signal_draws_of(s, v, x, &fresh_draw);
+    v->normal = x->normal && k.channel == 1;
+    v->base = v->normal ? node + 1 : 0;
 }
 
 void fanin__forward_reduce(fanin__signal *s, int node) {
@@ -224,14 +230,75 @@ static double window_size(const fanin__op_window *w) {
     return k;
 }
 
+/* Of the sums over windows, on average: the terms' second moments (sum of u), and the product of any two (square of
+ * the sum of sqrt u), which edges make smaller. */
+typedef struct window_terms {
+    double own, all;
+} window_terms;
+
+/* u of what windows along one axis sum, or, adjoint, of what their terms hear of them; `pair` is the share of what
+ * any two have in common. A maximum is as its terms are on average. */
+static float *window_sums(fanin__signal *s, const fanin__op_window *w, int axis, const float *u,
+                          int64_t in, int64_t out, bool adjoint, bool mean, double pair,
+                          window_terms *terms) {
+    int64_t size = adjoint ? in : out;
+    double own = 0, all = 0, varies = 0;
+    if (size > 1 << 20 || size < 1) return NULL;
+    float *sum = fanin__signal_take(s, 3 * (size_t)size * sizeof *sum);
+    if (!sum) return NULL;
+    float *roots = sum + size, *count = roots + size;
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t t = 0; t < w->kernel[axis]; t++) {
+            int64_t i = o * w->stride[axis] + t * w->dilation[axis] - w->before[axis];
+            if (i < 0 || i >= in) continue;
+            int64_t to = adjoint ? i : o;
+            float term = u ? u[adjoint ? o : i] : 1;
+            sum[to] += term;
+            roots[to] += sqrtf(term);
+            count[to]++;
+        }
+    for (int64_t i = 0; i < size; i++) {
+        if (mean && count[i] > 0) sum[i] /= count[i];
+        roots[i] *= roots[i];
+        own += (double)sum[i] / (double)size;
+        all += (double)roots[i] / (double)size;
+    }
+    for (int64_t i = 0; i < size; i++) {
+        double at = (own > 0 ? (1 - pair) * (double)sum[i] / own : 0) +
+                    (all > 0 ? pair * (double)roots[i] / all : 0);
+        sum[i] = (float)at;
+        varies += fabs(at - 1);
+    }
+    terms->own *= own;
+    terms->all *= all;
+    return varies > 1e-6 * (double)size ? sum : NULL;
+}
+
+/* Terms of a window that are not padding, on average. */
+static double valid_terms(const fanin__node *n, const fanin__node *from) {
+    const fanin__op_window *w = &n->attr.window;
+    int lead = n->rank - w->rank;
+    double valid = 1;
+    for (int i = 0; i < w->rank; i++) {
+        int64_t seen = 0;
+        for (int64_t o = 0; o < n->dims[lead + i]; o++)
+            for (int64_t t = 0; t < w->kernel[i]; t++) {
+                int64_t at = o * w->stride[i] + t * w->dilation[i] - w->before[i];
+                seen += at >= 0 && at < from->dims[lead + i];
+            }
+        valid *= (double)seen / (double)n->dims[lead + i];
+    }
+    return valid;
+}
+
 /* Axes of a pool: those before the window's as they are, the window's one factor each. */
-static void pooled_factors(fanin__signal *s, int node, const fanin__value_signal *x,
-                           double *valid) {
+static window_terms pooled_factors(fanin__signal *s, int node, const fanin__value_signal *x,
+                                   double pair, bool mean) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__op_window *w = &n->attr.window;
     fanin__value_signal *v = &s->values[node];
     int lead = n->rank - w->rank;
-    *valid = 1;
+    window_terms terms = {1, 1};
     v->factor_count = 0;
     for (int axis = 0; axis < lead; axis++) {
         v->first[axis] = v->factor_count;
@@ -241,38 +308,33 @@ static void pooled_factors(fanin__signal *s, int node, const fanin__value_signal
     }
     for (int i = 0; i < w->rank; i++) {
         fanin__factor f = fanin__signal_merged(s, x, lead + i);
-        int64_t out = n->dims[lead + i], seen = 0;
-        float *u = f.u && out <= 1 << 20 ? fanin__signal_take(s, (size_t)out * sizeof *u) : NULL;
-        for (int64_t o = 0; o < out; o++) {
-            double sum = 0, count = 0;
-            for (int64_t t = 0; t < w->kernel[i]; t++) {
-                int64_t at = o * w->stride[i] + t * w->dilation[i] - w->before[i];
-                if (at < 0 || at >= f.size) continue;
-                seen++;
-                count++;
-                if (f.u) sum += (double)f.u[at];
-            }
-            if (u) u[o] = (float)(count > 0 ? sum / count : 0);
-        }
-        *valid *= (double)seen / (double)out;
+        int64_t out = n->dims[lead + i];
+        float *u = window_sums(s, w, i, f.u, f.size, out, false, mean, pair, &terms);
         fanin__signal_push(s, v, lead + i, out, f.role ? f.role : FANIN__POSITION, u);
     }
+    return terms;
 }
 
 /* Windows are far apart or share positions; either way two of them are taken as distinct. */
 void fanin__forward_sumpool(fanin__signal *s, int node) {
     fanin__value_signal *v = &s->values[node];
     const fanin__value_signal *x = operand_of(s, node, 0);
-    double k;
-    pooled_factors(s, node, x, &k);
+    const fanin__node *n = fanin__signal_node(s, node);
+    double k = window_size(&n->attr.window), both = x->m.q + (k - 1) * x->m.b;
+    bool divisor = x->kind == FANIN__KNOWN; /* the divisors of an average */
+    window_terms terms = pooled_factors(s, node, x,
+                                        divisor    ? 1
+                                        : both > 0 ? k * x->m.b / both
+                                                   : 0,
+                                        false);
     v->kind = FANIN__DATA;
-    if (x->kind == FANIN__KNOWN) { /* counts of an average: their mean */
-        v->x = fanin__signal_constant(s, k);
+    if (divisor) {
+        v->x = fanin__signal_constant(s, sqrt(terms.all));
+        v->draw_count = 0;
         if (v->x) v->m = fanin__signal_moments(s, v->x);
         return;
     }
     if (!x->x || s->failed) return;
-    const fanin__node *n = fanin__signal_node(s, node);
     bool places = false;
     for (int i = 0; i < n->attr.window.rank; i++)
         if (n->attr.window.kernel[i] > 1 &&
@@ -280,82 +342,72 @@ void fanin__forward_sumpool(fanin__signal *s, int node) {
             places = true;
     if (!places) { /* over neighbouring channels (LRN): a sum of that many that are alike */
         double mm = x->m.mean * x->m.mean;
+        k = terms.own;
         fanin__sites m = {k * x->m.mean, k * x->m.q + k * (k - 1) * mm,
                           k * x->m.a + k * (k - 1) * mm, k * x->m.b + k * (k - 1) * mm,
                           k * x->m.c + k * (k - 1) * mm};
         v->x = fanin__signal_reshape(s, x->x, x->m, m);
     } else {
-        fanin__sites m = {k * x->m.mean, k * x->m.q + k * (k - 1) * x->m.b,
-                          k * x->m.a + k * (k - 1) * x->m.c, k * k * x->m.b, k * k * x->m.c};
+        double own = terms.own, all = terms.all, rest = all - own;
+        fanin__sites m = {sqrt(all) * x->m.mean, own * x->m.q + rest * x->m.b,
+                          own * x->m.a + rest * x->m.c, all * x->m.b, all * x->m.c};
         fanin__signal_collapse(v, &m);
         v->x = fanin__signal_reshape(s, x->x, x->m, m);
     }
     if (v->x) fanin__signal_settle(s, v);
+    v->draws = x->draws;
+    v->draw_count = x->draw_count;
 }
 
-/* Each position hears from `m` windows on average. */
-static double heard(const fanin__node *n, const fanin__node *from, double valid) {
+/* Each position hears from as many windows as have it, or as choose it. */
+static double heard(const fanin__node *n, const fanin__node *from, double terms) {
     double out = 1, in = 1;
     for (int i = 0; i < n->attr.window.rank; i++) {
         out *= (double)n->dims[n->rank - n->attr.window.rank + i];
         in *= (double)from->dims[n->rank - n->attr.window.rank + i];
     }
-    return valid * out / in;
+    return terms * out / in;
 }
 
-static float *spread_profile(fanin__signal *s, const fanin__node *n, const fanin__node *from, int i,
-                             const float *u) {
-    const fanin__op_window *w = &n->attr.window;
-    int axis = n->rank - w->rank + i;
-    int64_t in = from->dims[axis], out = n->dims[axis];
-    if (!u || in > 1 << 20) return NULL;
-    float *r = fanin__signal_take(s, (size_t)in * sizeof *r);
-    double total = 0;
-    for (int64_t o = 0; r && o < out; o++)
-        for (int64_t t = 0; t < w->kernel[i]; t++) {
-            int64_t at = o * w->stride[i] + t * w->dilation[i] - w->before[i];
-            if (at >= 0 && at < in) r[at] += u[o];
-        }
-    for (int64_t k = 0; r && k < in; k++) total += (double)r[k];
-    double scale = total > 0 ? fanin__signal_mean_u(u, out) * (double)in / total : 0;
-    for (int64_t k = 0; r && k < in; k++) r[k] *= (float)scale;
-    return r;
-}
-
-static void pool_back_profiles(fanin__signal *s, int node, const fanin__item *item,
-                               fanin__item *out) {
+/* An item's profiles behind the windows. */
+static window_terms pool_back(fanin__signal *s, int node, const fanin__item *item, double pair,
+                              fanin__item *out) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
+    const fanin__op_window *w = &n->attr.window;
     const fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
-    int lead = n->rank - n->attr.window.rank;
+    int lead = n->rank - w->rank;
+    window_terms terms = {1, 1};
     memset(out->u, 0, sizeof out->u);
     for (int f = 0; f < x->first[lead] && f < v->first[lead]; f++) out->u[f] = item->u[f];
-    for (int i = 0; i < n->attr.window.rank; i++)
-        if (x->first[lead + i + 1] - x->first[lead + i] == 1)
-            out->u[x->first[lead + i]] = spread_profile(s, n, from, i, item->u[v->first[lead + i]]);
+    for (int i = 0; i < w->rank; i++) {
+        int axis = lead + i;
+        float *u = window_sums(s, w, i, item->u[v->first[axis]], from->dims[axis], n->dims[axis],
+                               true, false, pair, &terms);
+        if (x->first[axis + 1] - x->first[axis] == 1) out->u[x->first[axis]] = u;
+    }
+    return terms;
 }
 
 void fanin__backward_sumpool(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
-    fanin__value_signal scratch = s->values[node];
-    double valid;
     if (operand_of(s, node, 0)->kind != FANIN__DATA) return;
-    pooled_factors(s, node, operand_of(s, node, 0), &valid);
-    fanin__signal_like(&s->values[node], &scratch);
-    double m = heard(n, from, valid);
     fanin__item item = fanin__signal_merge(s, node), out = item;
-    pool_back_profiles(s, node, &item, &out);
-    out.gamma = m * item.gamma + fmax(m * (m - 1), 0) * fmax(item.beta, 0);
-    out.beta = m * m * item.beta;
+    double m = heard(n, from, valid_terms(n, from)), beta = fmax(item.beta, 0);
+    double both = item.gamma + fmax(m - 1, 0) * beta;
+    window_terms terms = pool_back(s, node, &item, both > 0 ? fmin(m * beta / both, 1) : 0, &out);
+    out.gamma = terms.own * item.gamma + fmax(terms.all - terms.own, 0) * beta;
+    out.beta = terms.all * item.beta;
     fanin__signal_give(s, n->inputs[0], &out);
 }
 
 void fanin__forward_maxpool(fanin__signal *s, int node) {
     fanin__value_signal *v = &s->values[node];
     const fanin__value_signal *x = operand_of(s, node, 0);
-    double k;
-    pooled_factors(s, node, x, &k);
+    const fanin__node *n = fanin__signal_node(s, node);
+    double k = valid_terms(n, fanin__signal_node(s, n->inputs[0]));
+    pooled_factors(s, node, x, 0, true);
     v->kind = FANIN__DATA;
     float *chosen = fanin__signal_array(s, 2);
     if (!x->x || !chosen || s->failed) {
@@ -394,7 +446,9 @@ void fanin__backward_maxpool(fanin__signal *s, int node) {
     fanin__value_signal *v = &s->values[node];
     double share = heard(n, from, 1);
     fanin__item item = fanin__signal_merge(s, node), out = item;
-    pool_back_profiles(s, node, &item, &out);
+    pool_back(s, node, &item, 0, &out);
+    for (int f = v->first[n->rank - n->attr.window.rank]; f < v->factor_count; f++)
+        share *= fanin__signal_mean_u(item.u[f], v->factors[f].size);
     out.gamma = share * (item.gamma + shared_choices(&n->attr.window) * fmax(item.beta, 0));
     out.beta = share * share * item.beta;
     out.d = fanin__signal_array(s, 2);
@@ -465,8 +519,12 @@ void fanin__forward_norm(fanin__signal *s, int node) {
         y[i] = y[i] * ((float)scale.mean + (g ? g[i] : 0)) + (float)shift.mean + (b ? b[i] : 0);
     v->var *= scale.mean * scale.mean + scale.var;
     v->x = y;
-    v->base = x->base && !g ? node + 1 : 0;
+    v->normal = x->normal && !g && !b;
+    v->base = v->normal ? node + 1 : 0;
+    v->draws = x->draws;
+    v->draw_count = g || b ? -1 : x->draw_count;
     fanin__signal_settle(s, v);
+    if (!g && !b && shift.mean == 0) v->m = fanin__signal_scaled(m, scale.mean);
 }
 
 /* (g - mean g - y mean(g y)) scale / sigma; gradients of other samples are independent. */

@@ -45,6 +45,7 @@ static json_t *layer_json(const fanin_layer_signal *l) {
         {"weight_std", l->weight_std},
         {"update_ratio", l->update_ratio},
         {"jacobian_mean_sv", l->jacobian_mean_sv},
+        {"jacobian_sv_error", l->jacobian_sv_error},
         {"hessian_max", l->hessian_max},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

@@ -52,29 +52,36 @@ double fanin__root_mean_square(fanin_buffer b) {
     return sqrt(fanin__dot(b.count, b.data, b.data) / (double)b.count);
 }
 
-static double sum_of_squares(const float *v, size_t n) {
-    return measure((fanin_buffer){.data = (void *)(uintptr_t)v, .count = n}).squares;
+static void add_moments(moments *m, moments part) {
+    m->sum += part.sum;
+    m->squares += part.squares;
+    m->largest = fmax(m->largest, part.largest);
+    m->count += part.count;
 }
 
-/* Mean over pairs of samples of the cosine between their rows: (|sum of unit rows|^2 - B) / (B (B - 1)). */
-static fanin_status correlation(fanin_buffer s, size_t batch, double *out) {
-    *out = NAN;
-    size_t n = batch ? s.count / batch : 0;
-    if (batch < 2 || n == 0) return FANIN_OK;
-    double *sum = fanin_calloc(n, sizeof *sum);
-    if (!sum) return FANIN_NOMEM;
-    const float *v = s.data;
-    size_t used = 0;
-    for (size_t b = 0; b < batch; b++) {
-        double norm = sum_of_squares(v + b * n, n);
-        if (!(norm > 0)) continue;
-        used++;
-        norm = 1 / sqrt(norm);
-        for (size_t i = 0; i < n; i++) sum[i] += (double)v[b * n + i] * norm;
+/* Moments of all, sample by sample, and the mean over pairs of samples of the cosine between their rows:
+ * (|sum of unit rows|^2 - B) / (B (B - 1)), while each row is in the cache. */
+static fanin_status measure_samples(fanin_buffer s, size_t batch, moments *m, double *cosine) {
+    *m = (moments){0};
+    *cosine = NAN;
+    size_t n = batch ? s.count / batch : 0, used = 0;
+    if (batch < 2 || n == 0 || s.count != n * batch) {
+        *m = measure(s);
+        return FANIN_OK;
     }
-    double total = 0;
+    double *sum = fanin_calloc(n, sizeof *sum), total = 0;
+    if (!sum) return FANIN_NOMEM;
+    for (size_t b = 0; b < batch; b++) {
+        const float *v = (const float *)s.data + b * n;
+        moments row = measure((fanin_buffer){.data = (void *)(uintptr_t)v, .count = n});
+        add_moments(m, row);
+        if (!(row.squares > 0)) continue;
+        used++;
+        double scale = 1 / sqrt(row.squares);
+        for (size_t i = 0; i < n; i++) sum[i] += (double)v[i] * scale;
+    }
     for (size_t i = 0; i < n; i++) total += sum[i] * sum[i];
-    if (used > 1) *out = (total - (double)used) / ((double)used * (double)(used - 1));
+    if (used > 1) *cosine = (total - (double)used) / ((double)used * (double)(used - 1));
     fanin_free(sum);
     return FANIN_OK;
 }
@@ -226,7 +233,8 @@ fanin_status fanin__measure_layer(const fanin_graph *g, const fanin__layer *laye
                  ds = fanin_program_value_gradient(p, layer->output);
     if (!s.data || s.dtype != FANIN_F32) return FANIN_INTERNAL;
     double n = (double)batch, cosine;
-    moments m = measure(s), d = measure(ds);
+    moments m, d = measure(ds);
+    FANIN_TRY(measure_samples(s, batch, &m, &cosine));
     double mean = m.sum / (double)m.count, second = m.squares / (double)m.count;
     if (first_seed) {
         out->rank = s.rank;
@@ -241,12 +249,12 @@ fanin_status fanin__measure_layer(const fanin_graph *g, const fanin__layer *laye
     add_log(&out->grad_norm, ds.data ? sqrt(n * d.squares) : NAN);
     add_square(&out->grad_norm_spread, ds.data ? sqrt(n * d.squares) : NAN);
     add_log(&out->grad_std, d_rms);
-    FANIN_TRY(correlation(s, batch, &cosine));
     out->sample_correlation += cosine;
     FANIN_TRY(measure_activation(layer, p, s, first_seed, out));
-    double singular;
-    FANIN_TRY(fanin__layer_jacobian(g, layer, p, batch, &singular));
+    double singular, error;
+    FANIN_TRY(fanin__layer_jacobian(g, layer, p, batch, &singular, &error));
     out->jacobian_mean_sv += singular;
+    out->jacobian_sv_error += error * error;
     if (first_seed) {
         out->grad_range = d_rms > 0 && isfinite(d_rms) ? 4 * d_rms : 1;
         histogram(ds, out->grad_range, n, out->grad_bins);
@@ -264,6 +272,7 @@ void fanin__finish_layer(fanin_layer_signal *l, int seeds) {
     double n = seeds;
     l->second_moment_spread = spread(l->second_moment, l->second_moment_spread, n);
     l->grad_norm_spread = spread(l->grad_norm, l->grad_norm_spread, n);
+    l->jacobian_sv_error = sqrt(l->jacobian_sv_error) / n;
     double *logs[] = {&l->second_moment, &l->std,        &l->grad_norm,
                       &l->grad_std,      &l->weight_std, &l->weight_grad_std,
                       &l->update_ratio};

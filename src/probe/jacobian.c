@@ -237,6 +237,13 @@ static fanin_status whole_batch(const fanin__subject *s, view *back, fanin_jacob
     return FANIN_OK;
 }
 
+/* Unasked, a sample or as many as half a batch has rows for: a few rows cost a part of a pass. Arrays of the user's
+ * have the rows that they have. */
+static int64_t few_rows(const fanin_signal_options *o, size_t outputs) {
+    size_t half = (size_t)o->batch / 2, samples = half > outputs ? (half - 1) / outputs : 1;
+    return o->inputs ? o->batch : (int64_t)(samples * outputs + 1);
+}
+
 fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, size_t outputs,
                                      fanin_signal *signal, fanin_err *err) {
     fanin_jacobian_spectrum *out = &signal->jacobian;
@@ -246,7 +253,11 @@ fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, size_t 
     if (!full && outputs >= (size_t)s->options->batch) return FANIN_OK;
     view v = {.program = NULL};
     bool meet = false;
-    FANIN_TRY(open_view(s, false, &v, err));
+    fanin_signal_options o = *s->options;
+    fanin__subject subject = *s;
+    if (!full) o.batch = few_rows(&o, outputs);
+    subject.options = &o;
+    FANIN_TRY(open_view(&subject, false, &v, err));
     size_t samples = full ? v.batch : v.outputs < v.batch ? (v.batch - 1) / v.outputs : 0;
     while (samples > 1 && samples * v.outputs * v.inputs > CELLS_MAX) samples--;
     fanin_status status = FANIN_OK;

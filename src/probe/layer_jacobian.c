@@ -1,53 +1,25 @@
-/* layer_jacobian.c - mean singular value of diag f'(s) W, layer by layer.
+/* layer_jacobian.c - mean singular value of J = diag f'(s) W, layer by layer.
  *
- * Layers of a few units are decomposed. Of others Golub-Kahan steps from random vectors, the rows of one
+ * Dense layers of a few units are decomposed. Of others Golub-Kahan steps from random vectors, the rows of one
  * product and each at a sample of its own, give the mean by Gauss quadrature of |x| for the
  * spectrum of [0 J'; J 0]. With 2 k nodes the kink at 0 falls between two of them, with 2 k - 1 on one: the
  * errors are as 1 / (2k+1)^2 to -2 / (2k)^2 and cancel in a weighted mean, which leaves 1e-3 at k = 4 for the
- * law of a square Gaussian matrix. One start finds the mean of n values to sqrt(2 / n) of their spread. */
+ * law of a square Gaussian matrix. One start finds the mean of n values to sqrt(2 / n) of their spread; but the mean
+ * of their squares is known, |J|^2 / n, and the same start errs in both alike. What it errs in the squares is taken
+ * off, with the slope of the best line through sigma against sigma^2, which leaves a fifth. */
 #include <math.h>
 #include <string.h>
 
 #include "compute/compute.h"
-#include "probe/figures.h"
+#include "probe/layer_map.h"
 #include "probe/second.h"
 #include "probe/spectral.h"
 
 #include "fanin/random.h"
 
-enum { DENSE_UNITS = 16, DENSE_SAMPLES = 4, STEPS_MAX = 6, STEPS_LARGE = 4, LARGE = 1 << 18 };
-enum { STARTS_MAX = 64, STARTS_LARGE = 16, VALUES = 4096 };
-
-/* J = diag(slope) W; W stored units x inputs, or inputs x units where rows are inputs. */
-typedef struct layer_view {
-    const float *w;
-    size_t units, inputs;
-    bool rows_are_inputs;
-    const float *slope; /* starts x units; NULL: ones */
-    size_t starts;
-} layer_view;
-
-/* Row by row: out (starts x inputs) = J' in, or out (starts x units) = J in. `in` is scaled in place. */
-static void multiply(const layer_view *v, bool to_inputs, float *in, float *out) {
-    size_t n = v->units * v->starts;
-    for (size_t i = 0; i < n && v->slope && to_inputs; i++) in[i] *= v->slope[i];
-    size_t stored = v->rows_are_inputs ? v->units : v->inputs;
-    bool turned = to_inputs == v->rows_are_inputs; /* W' is what the rows are multiplied by */
-    const fanin__gemm_args g = {.m = v->starts,
-                                .n = to_inputs ? v->inputs : v->units,
-                                .k = to_inputs ? v->units : v->inputs,
-                                .alpha = 1,
-                                .a = in,
-                                .a_row = to_inputs ? v->units : v->inputs,
-                                .a_col = 1,
-                                .b = v->w,
-                                .b_row = turned ? 1 : stored,
-                                .b_col = turned ? stored : 1,
-                                .c = out,
-                                .c_row = to_inputs ? v->inputs : v->units};
-    fanin__gemm(&g);
-    for (size_t i = 0; i < n && v->slope && !to_inputs; i++) out[i] *= v->slope[i];
-}
+enum { DENSE_UNITS = 16, DENSE_SAMPLES = 4, LARGE = 1 << 18, STEPS = 4 };
+/* Starts: so many that n of them make VALUES, four at least, but a fifth of a pass's products at most. */
+enum { STARTS_MAX = 64, STARTS_WANTED = 4, VALUES = 2048, NUMBERS_MAX = 1 << 24 };
 
 /* r -= scale q row by row, then norms = |r| and r becomes of length one; rows of length 0 stay. */
 static void advance(float *r, const float *q, const double *scale, size_t starts, size_t n,
@@ -60,73 +32,124 @@ static void advance(float *r, const float *q, const double *scale, size_t starts
     }
 }
 
-/* Quadrature of |x| at the first unit vector of the tridiagonal matrix with off-diagonal off[count]. */
-static fanin_status mean_modulus(const double *off, size_t count, double *mean) {
-    double d[2 * STEPS_MAX] = {0}, e[2 * STEPS_MAX] = {0}, first[2 * STEPS_MAX];
+/* Means over the spectrum that one start sees. */
+typedef struct seen {
+    double one, square, cube, fourth; /* of sigma, sigma^2, ... */
+} seen;
+
+/* Quadrature at the first unit vector of the tridiagonal matrix with off-diagonal off[count]. */
+static fanin_status moments(const double *off, size_t count, seen *m) {
+    double d[2 * STEPS] = {0}, e[2 * STEPS] = {0}, first[2 * STEPS];
     memcpy(e, off, count * sizeof *off);
     FANIN_TRY(fanin__tridiagonal_eigen(count + 1, d, e, first));
-    *mean = 0;
-    for (size_t i = 0; i <= count; i++) *mean += first[i] * first[i] * fabs(d[i]);
+    *m = (seen){0, 0, 0, 0};
+    for (size_t i = 0; i <= count; i++) {
+        double weight = first[i] * first[i], size = fabs(d[i]);
+        m->one += weight * size;
+        m->square += weight * size * size;
+        m->cube += weight * size * size * size;
+        m->fourth += weight * size * size * size * size;
+    }
     return FANIN_OK;
 }
 
 /* off: alpha_1, beta_1, alpha_2, ... alpha_k of one start. */
-static fanin_status quadrature(const double *off, int steps, double *mean) {
-    size_t count = 2 * (size_t)steps - 1, used = 0;
-    double even = 0, odd = 0, nodes;
+static fanin_status quadrature(const double *off, seen *m) {
+    const size_t count = 2 * STEPS - 1;
+    size_t used = 0;
+    seen odd;
     while (used < count && off[used] > 1e-6 * off[0]) used++;
+    FANIN_TRY(moments(off, used, m));
     /* where the start spans an invariant space the rule is exact */
-    if (used < count) return mean_modulus(off, used, mean);
-    FANIN_TRY(mean_modulus(off, count, &even));
-    FANIN_TRY(mean_modulus(off, count - 1, &odd));
-    nodes = (double)count + 1;
+    if (used < count) return FANIN_OK;
+    FANIN_TRY(moments(off, count - 1, &odd));
+    double nodes = (double)count + 1;
     double weight_even = 2 / (nodes * nodes), weight_odd = 1 / ((nodes + 1) * (nodes + 1));
-    *mean = (weight_even * even + weight_odd * odd) / (weight_even + weight_odd);
+    m->one = (weight_even * m->one + weight_odd * odd.one) / (weight_even + weight_odd);
     return FANIN_OK;
 }
 
+/* squares[c]: |J|^2 / n at start c. */
+static void combine(const seen *m, const double *squares, size_t starts, double *mean,
+                    double *error) {
+    seen all = {0, 0, 0, 0};
+    double n = (double)starts, scatter = 0;
+    for (size_t c = 0; c < starts; c++) {
+        all.one += m[c].one / n;
+        all.square += m[c].square / n;
+        all.cube += m[c].cube / n;
+        all.fourth += m[c].fourth / n;
+    }
+    double spread = all.fourth - all.square * all.square;
+    double line = spread > 1e-6 * all.fourth ? (all.cube - all.one * all.square) / spread : 0;
+    *mean = 0;
+    for (size_t c = 0; c < starts; c++) *mean += (m[c].one - line * (m[c].square - squares[c])) / n;
+    for (size_t c = 0; c < starts; c++) {
+        double off = m[c].one - line * (m[c].square - squares[c]) - *mean;
+        scatter += off * off;
+    }
+    *error = starts > 1 ? sqrt(scatter / (n * (n - 1))) : NAN;
+}
+
+/* |J|^2 / n at every start, n the number of singular values. */
+static fanin_status mean_squares(const fanin__layer_map *map, size_t n, double *squares) {
+    float *norms = fanin_malloc(map->units * sizeof *norms);
+    if (!norms) return FANIN_NOMEM;
+    fanin_status status = fanin__layer_map_norms(map, norms);
+    for (size_t c = 0; c < map->starts && status == FANIN_OK; c++) {
+        const float *slope = map->slope ? map->slope + c * map->units : NULL;
+        squares[c] = 0;
+        for (size_t u = 0; u < map->units; u++)
+            squares[c] += slope ? (double)(norms[u] * slope[u] * slope[u]) : (double)norms[u];
+        squares[c] /= (double)n;
+    }
+    fanin_free(norms);
+    return status;
+}
+
 /* block: v and r of the smaller side, u and p of the larger one, row by row. */
-static fanin_status estimate(const layer_view *view, int steps, float *block, double *mean) {
-    bool wide = view->units <= view->inputs; /* the smaller side is the units' */
-    size_t n = wide ? view->units : view->inputs, m = wide ? view->inputs : view->units;
-    size_t starts = view->starts;
+static fanin_status estimate(const fanin__layer_map *map, float *block, double *mean,
+                             double *error) {
+    bool wide = map->units <= map->inputs; /* the smaller side is the units' */
+    size_t n = wide ? map->units : map->inputs, m = wide ? map->inputs : map->units;
+    size_t starts = map->starts;
     float *v = block, *r = v + n * starts, *u = r + n * starts, *p = u + m * starts;
-    double off[STARTS_MAX][2 * STEPS_MAX], scale[STARTS_MAX], norms[STARTS_MAX], sum = 0;
+    double off[STARTS_MAX][2 * STEPS], scale[STARTS_MAX], norms[STARTS_MAX], squares[STARTS_MAX];
+    seen found[STARTS_MAX];
     const fanin_law law = {.kind = FANIN_LAW_NORMAL, .b = 1};
     fanin_stream stream = fanin_stream_init(0, "check/layer_jacobian");
     (void)fanin_random_fill(&stream, 0, &law, 0, n * starts, FANIN_F32, v);
     advance(v, NULL, NULL, starts, n, norms);
-    for (int k = 0; k < steps; k++) {
+    for (int k = 0; k < STEPS; k++) {
         memcpy(r, v, n * starts * sizeof *r);
-        multiply(view, wide, r, p);
+        fanin__layer_map_multiply(map, wide, r, p);
         for (size_t c = 0; c < starts; c++) scale[c] = k ? off[c][2 * k - 1] : 0;
         advance(p, k ? u : NULL, scale, starts, m, norms);
         for (size_t c = 0; c < starts; c++) off[c][2 * k] = scale[c] = norms[c];
-        if (k + 1 == steps) break;
+        if (k + 1 == STEPS) break;
         memcpy(u, p, m * starts * sizeof *u);
-        multiply(view, !wide, p, r);
+        fanin__layer_map_multiply(map, !wide, p, r);
         advance(r, v, scale, starts, n, norms);
         memcpy(v, r, n * starts * sizeof *v);
         for (size_t c = 0; c < starts; c++) off[c][2 * k + 1] = norms[c];
     }
     for (size_t c = 0; c < starts; c++) {
-        double one;
-        for (int k = 0; k < 2 * steps - 1; k++)
+        for (int k = 0; k < 2 * STEPS - 1; k++)
             if (!isfinite(off[c][k])) return FANIN_NUMERIC;
-        FANIN_TRY(quadrature(off[c], steps, &one));
-        sum += one;
+        FANIN_TRY(quadrature(off[c], &found[c]));
     }
-    *mean = sum / (double)starts;
+    FANIN_TRY(mean_squares(map, n, squares));
+    combine(found, squares, starts, mean, error);
     return FANIN_OK;
 }
 
-static fanin_status mean_dense(const layer_view *v, double *mean) {
+static fanin_status mean_dense(const fanin__layer_map *v, double *mean, double *error) {
     size_t each = v->units < v->inputs ? v->units : v->inputs, cells = v->units * v->inputs;
-    double *j = fanin_calloc(cells + each, sizeof *j), all = 0, *sigma = j + cells;
+    double *j = fanin_calloc(cells + each, sizeof *j), all = 0, squares = 0, *sigma = j + cells;
     if (!j) return FANIN_NOMEM;
     fanin_status status = FANIN_OK;
     for (size_t c = 0; c < v->starts && status == FANIN_OK; c++) {
-        double sum = 0;
+        double sum = 0, one = 0;
         for (size_t u = 0; u < v->units; u++)
             for (size_t i = 0; i < v->inputs; i++) {
                 size_t at = v->rows_are_inputs ? i * v->units + u : u * v->inputs + i;
@@ -135,11 +158,55 @@ static fanin_status mean_dense(const layer_view *v, double *mean) {
             }
         status =
             isfinite(sum) ? fanin__singular_values(v->units, v->inputs, j, sigma) : FANIN_NUMERIC;
-        for (size_t k = 0; k < each; k++) all += sigma[k] / (double)each;
+        for (size_t k = 0; k < each; k++) one += sigma[k] / (double)each;
+        all += one;
+        squares += one * one;
     }
-    *mean = all / (double)v->starts;
+    double n = (double)v->starts;
+    *mean = all / n;
+    *error = n > 1 ? sqrt(fmax(squares / n - *mean * *mean, 0) / (n - 1)) : 0;
     fanin_free(j);
     return status;
+}
+
+/* ---- slopes ------------------------------------------------------------------------------------------- */
+
+/* The batch norm that reads the layer's output, as kept: its result, no data where there is none. */
+static fanin_buffer norm_of(const fanin_graph *g, const fanin__layer *layer,
+                            const fanin_program *p) {
+    for (int i = 0; i < g->node_count; i++) {
+        const fanin_node *n = &g->nodes[i];
+        if (!strcmp(n->op, "BatchNormalization") && n->inputs[0] == layer->output)
+            return fanin_program_value(p, n->outputs[0]);
+    }
+    return (fanin_buffer){0};
+}
+
+/* The factor of one unit or channel, its values `step` apart: y = factor s + shift, from two that differ most. */
+static float factor_of(const float *s, const float *y, size_t count, size_t step) {
+    size_t low = 0, high = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (s[i * step] < s[low * step]) low = i;
+        if (s[i * step] > s[high * step]) high = i;
+    }
+    float apart = s[high * step] - s[low * step];
+    return apart > 0 ? (y[high * step] - y[low * step]) / apart : 1;
+}
+
+/* A batch norm's scale belongs to f; other norms depend on the sample and are passed over. */
+static void take_norm(const fanin_graph *g, const fanin__layer *layer, const fanin_program *p,
+                      const fanin__layer_map *v, size_t batch, float *slope) {
+    fanin_buffer s = fanin_program_value(p, layer->output), y = norm_of(g, layer, p);
+    if (!y.data || y.count != s.count || y.dtype != FANIN_F32 || s.rank < 2) return;
+    size_t channels = (size_t)s.dims[1], points = v->units / channels;
+    if (s.count != batch * v->units || v->units != channels * points) return;
+    for (size_t c = 0; c < channels; c++) {
+        const float *from = s.data, *to = y.data;
+        float factor = points > 1 ? factor_of(from + c * points, to + c * points, points, 1)
+                                  : factor_of(from + c, to + c, batch, v->units);
+        for (size_t k = 0; k < v->starts; k++)
+            for (size_t i = 0; i < points; i++) slope[k * v->units + c * points + i] *= factor;
+    }
 }
 
 /* Slopes at rows of x spread over the batch. */
@@ -151,43 +218,54 @@ static void take_slopes(const fanin__layer *layer, fanin_buffer x, size_t units,
                                   slope + c * units, units);
 }
 
-static fanin_status at_samples(const fanin__layer *layer, layer_view v, fanin_buffer x,
-                               size_t batch, double *mean) {
-    size_t n = v.units < v.inputs ? v.units : v.inputs, few = batch / 8, want = VALUES / n;
-    bool large = v.units * v.inputs > LARGE, dense = n <= DENSE_UNITS && !large;
-    if (few < 1) few = 1;
-    if (few > STARTS_LARGE) few = STARTS_LARGE;
-    v.starts = dense ? (x.data ? DENSE_SAMPLES : 1) : want < few ? few : want;
-    if (v.starts > STARTS_MAX) v.starts = STARTS_MAX;
-    float *block = fanin_calloc((3 * v.units + 2 * v.inputs) * v.starts, sizeof *block);
-    if (!block) return FANIN_NOMEM;
-    if (x.data) {
+/* Products with the starts cost 2 STEPS to the layer's own 3 a row of the batch. */
+static size_t choose_starts(const fanin__layer_map *v, size_t rows, bool sloped) {
+    size_t n = v->units < v->inputs ? v->units : v->inputs, most = rows * 6 / 10 / (2 * STEPS);
+    size_t want = VALUES / n, block = 3 * (v->units + v->inputs);
+    if (want < STARTS_WANTED) want = sloped || n < VALUES ? STARTS_WANTED : 2;
+    if (want > most) want = most;
+    if (want > NUMBERS_MAX / block) want = NUMBERS_MAX / block;
+    if (want > STARTS_MAX) want = STARTS_MAX;
+    return want < 1 ? 1 : want;
+}
+
+static fanin_status at_samples(const fanin_graph *g, const fanin__layer *layer,
+                               const fanin_program *p, fanin__layer_map v, fanin_buffer x,
+                               size_t batch, double *mean, double *error) {
+    size_t n = v.units < v.inputs ? v.units : v.inputs;
+    bool dense = !v.conv && n <= DENSE_UNITS && v.units * v.inputs <= LARGE;
+    size_t rows = fanin_program_value(p, layer->output).count / v.units;
+    v.starts = dense ? (x.data ? DENSE_SAMPLES : 1) : choose_starts(&v, rows, x.data != NULL);
+    float *block = fanin_calloc((3 * v.units + 2 * v.inputs) * v.starts + 1, sizeof *block);
+    v.columns = fanin_malloc((fanin__layer_map_scratch(&v) + 1) * sizeof *v.columns);
+    fanin_status status = block && v.columns ? FANIN_OK : FANIN_NOMEM;
+    if (status == FANIN_OK && x.data) {
         float *slope = block + 2 * (v.units + v.inputs) * v.starts;
         take_slopes(layer, x, v.units, v.starts, slope);
+        if (layer->act_input != layer->output) take_norm(g, layer, p, &v, batch, slope);
         v.slope = slope;
     }
-    fanin_status status =
-        dense ? mean_dense(&v, mean) : estimate(&v, large ? STEPS_LARGE : STEPS_MAX, block, mean);
+    if (status == FANIN_OK)
+        status = dense ? mean_dense(&v, mean, error) : estimate(&v, block, mean, error);
     fanin_free(block);
-    if (status == FANIN_NUMERIC) *mean = NAN;
+    fanin_free(v.columns);
+    if (status == FANIN_NUMERIC) *mean = *error = NAN;
     return status == FANIN_NUMERIC ? FANIN_OK : status;
 }
 
 fanin_status fanin__layer_jacobian(const fanin_graph *g, const fanin__layer *layer,
-                                   const fanin_program *p, size_t batch, double *mean) {
-    int at = fanin__weight_index(p, layer->weight);
-    fanin_buffer w = at < 0 ? (fanin_buffer){0} : fanin_program_weight(p, at), x = {0};
-    bool dense =
-        !strcmp(g->nodes[layer->node].op, "Gemm") || !strcmp(g->nodes[layer->node].op, "MatMul");
-    *mean = NAN;
-    if (!dense || !w.data || w.rank != 2 || w.count == 0 || w.dtype != FANIN_F32) return FANIN_OK;
-    layer_view v = {.w = w.data, .rows_are_inputs = layer->rows_are_inputs};
-    v.units = (size_t)w.dims[layer->rows_are_inputs ? 1 : 0];
-    v.inputs = w.count / v.units;
+                                   const fanin_program *p, size_t batch, double *mean,
+                                   double *error) {
+    fanin_buffer x = {0}, s = fanin_program_value(p, layer->output);
+    fanin__layer_map v;
+    *mean = *error = NAN;
+    if (!fanin__layer_map_open(g, layer, p, &v) || s.count < v.units) return FANIN_OK;
     if (layer->act && layer->act_input >= 0) {
         x = fanin_program_value(p, layer->act_input);
-        if (!x.data || x.dtype != FANIN_F32 || x.rank < 2 || (size_t)x.dims[x.rank - 1] != v.units)
+        /* not where the activation sees the units in another order, or some of them */
+        if (!x.data || x.dtype != FANIN_F32 || x.rank < 2 || x.count != s.count ||
+            x.dims[x.rank - 1] != s.dims[s.rank - 1] || (v.conv && x.rank != s.rank))
             return FANIN_OK;
     }
-    return at_samples(layer, v, x, batch, mean);
+    return at_samples(g, layer, p, v, x, batch, mean, error);
 }

@@ -16,11 +16,14 @@ fanin_status fanin__measure_hessian(const fanin__subject *subject, const fanin__
                                     fanin_signal *signal, fanin_err *err);
 fanin_status fanin__measure_kernel(const fanin__subject *subject, fanin_signal *signal,
                                    fanin_err *err);
-/* jacobian_mean_sv of one layer from the values of a program after a pass; NaN where there is none. */
+/* jacobian_mean_sv of one layer, and its standard error, from the values of a program after a pass; NaN where there
+ * is none. */
 fanin_status fanin__layer_jacobian(const fanin_graph *graph, const fanin__layer *layer,
-                                   const fanin_program *program, size_t batch, double *mean);
-/* signal->stack, from one program's weights. */
-fanin_status fanin__find_stack(const fanin_graph *graph, const fanin__layer *layers,
-                               const fanin_program *program, fanin_signal *signal);
+                                   const fanin_program *program, size_t batch, double *mean,
+                                   double *error);
+/* signal->stack, from one program's weights after the first seed's layers were measured: their weight_std is still
+ * the logarithm. */
+void fanin__find_stack(const fanin_graph *graph, const fanin__layer *layers,
+                       const fanin_program *program, fanin_signal *signal);
 
 #endif

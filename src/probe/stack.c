@@ -4,7 +4,6 @@
 
 #include "probe/figures.h"
 #include "probe/second.h"
-#include "probe/spectral.h"
 
 static bool reshapes(const char *op) {
     static const char *const names[] = {"Flatten",  "Reshape", "Identity", "Transpose",
@@ -46,15 +45,16 @@ typedef struct dense_layer {
     double sigma_w2, sigma_b2;
 } dense_layer;
 
+/* `size`: root mean square of the weight, which was measured. */
 static bool read_layer(const fanin_graph *g, const fanin__layer *l, const fanin_program *p,
-                       dense_layer *out) {
+                       double size, dense_layer *out) {
     int at = fanin__weight_index(p, l->weight), bias = bias_of(g, l);
     if (at < 0) return false;
     out->w = fanin_program_weight(p, at);
     if (out->w.rank != 2 || out->w.count == 0 || out->w.dtype != FANIN_F32) return false;
     out->units = (size_t)out->w.dims[l->rows_are_inputs ? 1 : 0];
     out->inputs = out->w.count / out->units;
-    double size = fanin__root_mean_square(out->w), shift = 0;
+    double shift = 0;
     if (bias >= 0) {
         int b = fanin__weight_index(p, bias);
         if (b < 0) return false;
@@ -65,44 +65,38 @@ static bool read_layer(const fanin_graph *g, const fanin__layer *l, const fanin_
     return isfinite(out->sigma_w2) && isfinite(out->sigma_b2) && size > 0;
 }
 
-static fanin_status stored_product(void *ctx, bool transposed, const double *in, double *out) {
-    const fanin_buffer *w = ctx;
-    size_t rows = (size_t)w->dims[0], cols = w->count / rows;
-    const float *v = w->data;
-    if (transposed) memset(out, 0, cols * sizeof *out);
-    for (size_t r = 0; r < rows; r++, v += cols) {
-        double sum = 0;
-        for (size_t c = 0; c < cols && !transposed; c++) sum += (double)v[c] * in[c];
-        for (size_t c = 0; c < cols && transposed; c++) out[c] += in[r] * (double)v[c];
-        if (!transposed) out[r] = sum;
-    }
-    return FANIN_OK;
+/* Rows of an orthogonal matrix (of a tall one: columns) are at right angles and of one length; a few say it, since
+ * those of a Gaussian one stand off by 1 / sqrt(n) each. */
+static bool is_orthogonal(fanin_buffer w) {
+    enum { FEW = 8 };
+    size_t rows = (size_t)w.dims[0], cols = w.count / rows, n = rows < cols ? cols : rows;
+    size_t least = rows < cols ? rows : cols, count = least < FEW ? least : FEW;
+    size_t apart = rows < cols ? cols : 1, step = rows < cols ? 1 : cols;
+    double gram[FEW][FEW];
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k <= i; k++) {
+            const float *a = (const float *)w.data + i * least / count * apart;
+            const float *b = (const float *)w.data + k * least / count * apart;
+            gram[i][k] = 0;
+            for (size_t j = 0; j < n; j++) gram[i][k] += (double)a[j * step] * (double)b[j * step];
+        }
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k <= i; k++)
+            if (!(fabs(gram[i][k] - (i == k ? gram[0][0] : 0)) < 1e-3 * gram[0][0])) return false;
+    return true;
 }
 
-/* Two Golub-Kahan steps of a Gaussian matrix find values that lie far apart. */
-static fanin_status is_orthogonal(fanin_buffer w, bool *orthogonal) {
-    fanin__singular_summary sum;
-    const fanin__operator op = {.rows = (size_t)w.dims[0],
-                                .cols = w.count / (size_t)w.dims[0],
-                                .product = stored_product,
-                                .ctx = &w,
-                                .stream = "check/orthogonal"};
-    fanin_status status = fanin__golub_kahan(&op, 2, 1, &sum);
-    *orthogonal = status == FANIN_OK && sum.min > 0.98 * sum.max;
-    return status == FANIN_NUMERIC ? FANIN_OK : status;
-}
-
-fanin_status fanin__find_stack(const fanin_graph *g, const fanin__layer *layers,
-                               const fanin_program *p, fanin_signal *s) {
+void fanin__find_stack(const fanin_graph *g, const fanin__layer *layers, const fanin_program *p,
+                       fanin_signal *s) {
     fanin_plain_stack *out = &s->stack;
     int count = s->layer_count;
-    dense_layer first = {0}, l;
+    dense_layer first = {0}, l = {0};
     double log_w2 = 0, b2 = 0, low = INFINITY, high = 0;
     *out = (fanin_plain_stack){.plain = false};
-    if (!is_plain(g, layers, count)) return FANIN_OK;
+    if (!is_plain(g, layers, count)) return;
     double widest = 0, narrowest = INFINITY;
     for (int i = 0; i < count; i++) {
-        if (!read_layer(g, &layers[i], p, &l)) return FANIN_OK;
+        if (!read_layer(g, &layers[i], p, exp(s->layers[i].weight_std), &l)) return;
         widest = fmax(widest, fmax((double)l.units, (double)l.inputs));
         narrowest = fmin(narrowest, fmin((double)l.units, (double)l.inputs));
         if (i == 0 || i == count - 1) continue;
@@ -112,12 +106,12 @@ fanin_status fanin__find_stack(const fanin_graph *g, const fanin__layer *layers,
         low = fmin(low, l.sigma_w2);
         high = fmax(high, l.sigma_w2);
     }
-    if (!(high < 1.5 * low)) return FANIN_OK;
+    if (!(high < 1.5 * low)) return;
     out->plain = true;
     out->activation = s->layers[0].activation;
     out->sigma_w2 = exp(log_w2);
     out->sigma_b2 = b2;
     out->depth = count - 1;
     out->square = widest <= 1.1 * narrowest;
-    return is_orthogonal(first.w, &out->orthogonal);
+    out->orthogonal = is_orthogonal(first.w);
 }

@@ -97,7 +97,7 @@ fc0     0.000  0.000  █▋       0%  -0.000      0.00   0.00  ███▋
 fc0     0.000  0.000  █▉           -0.000     0.000  0.000  ███▍
 
 loss 0.000 (0.000 expected)   decades per layer: forward -0.000, backward +0.000
-Jacobian, input to output: singular values 0.000 mean, 0.000 to 0.00
+Jacobian, input to output: singular values 0.000 mean, 0.000 to 0.000
 healthy: signal and gradient flow through every layer
 END
 check golden_table cmp table.txt want.txt

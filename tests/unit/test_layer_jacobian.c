@@ -76,7 +76,7 @@ TEST(convolutions_against_their_dense_matrices) {
         assert_true(dense->jacobian.exact);
         assert_true(l->jacobian_sv_error < 0.02 * l->jacobian_mean_sv);
         assert_true(off < 5 * l->jacobian_sv_error + 0.006 * dense->jacobian.mean);
-        assert_near(l->jacobian_mean_sv, dense->jacobian.mean, 0, 0.025);
+        assert_near(l->jacobian_mean_sv, dense->jacobian.mean, 0, 0.04);
         fanin_signal_destroy(dense);
         fanin_signal_destroy(s);
         fanin_graph_destroy(g);

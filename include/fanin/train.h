@@ -169,7 +169,10 @@ typedef struct fanin_train_result {
     bool stopped;             /* by patience */
     uint64_t best_step;       /* of the lowest loss, the one that patience looks at */
     double best_loss;
-    double seconds;
+    double seconds;         /* of training, earlier sessions included */
+    double session_seconds; /* since _run began; of these */
+    double data_seconds;    /* waiting for batches */
+    double monitor_seconds; /* looking at layers, what on_monitor does included */
     /* Monitors: monitor_count steps of layer_count layers each. Names belong to the graph. */
     size_t monitor_count;
     int layer_count;

@@ -45,6 +45,9 @@ static json_t *result_json(const fanin_graph *g, const char *scheme, const fanin
     json_object_set_new(o, "best_step", json_integer((json_int_t)r->best_step));
     json_object_set_new(o, "best_loss", cli_number(r->best_loss));
     json_object_set_new(o, "saved_step", saved);
+    json_object_set_new(o, "seconds", cli_number(r->seconds));
+    json_object_set_new(o, "data_share", cli_number(r->data_seconds / r->session_seconds));
+    json_object_set_new(o, "monitor_share", cli_number(r->monitor_seconds / r->session_seconds));
     json_object_set_new(o, "points", points);
     return o;
 }
@@ -271,6 +274,10 @@ static int finish(job *j) {
     if (r->stopped)
         cli_note(c, "stopped at step %llu: no better since step %llu", (unsigned long long)r->steps,
                  (unsigned long long)r->best_step);
+    if (!c->json && r->session_seconds > 1)
+        cli_note(c, "%.1f s: %.1f %% waiting for data, %.1f %% looking at layers",
+                 r->session_seconds, 100 * r->data_seconds / r->session_seconds,
+                 100 * r->monitor_seconds / r->session_seconds);
     json_t *saved = save ? json_integer((json_int_t)saved_step) : json_null();
     int code = 0;
     if (c->json)

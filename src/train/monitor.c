@@ -76,9 +76,51 @@ fanin_status fanin__monitor_create(fanin_trainer *t, fanin_err *err) {
     return load_samples(t, m->program, m->batch, err);
 }
 
+/* ---- norms of weights ----------------------------------------------------------------------------- */
+
+/* Sum of (a - b)^2, b NULL: 0. A look reads all weights four times, which is most of what it costs: blocks are summed
+ * in float, and again in double where that is out of its range. */
+enum { BLOCK = 512, LANES = 8 };
+
+static double squares_in_double(size_t n, const float *a, const float *b) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)a[i] - (b ? (double)b[i] : 0);
+        sum += d * d;
+    }
+    return sum;
+}
+
+static double squares_of_block(const float *a, const float *b) {
+    float lanes[LANES] = {0}, sum = 0;
+    if (b)
+        for (size_t i = 0; i < BLOCK; i += LANES)
+            for (size_t k = 0; k < LANES; k++) {
+                float d = a[i + k] - b[i + k];
+                lanes[k] += d * d;
+            }
+    else
+        for (size_t i = 0; i < BLOCK; i += LANES)
+            for (size_t k = 0; k < LANES; k++) lanes[k] += a[i + k] * a[i + k];
+    for (size_t k = 0; k < LANES; k++) sum += lanes[k];
+    return sum > 1e-25f && sum < 1e30f ? (double)sum : squares_in_double(BLOCK, a, b);
+}
+
+static double squares(size_t n, const float *a, const float *b) {
+    double sum = 0;
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) sum += squares_of_block(a + i, b ? b + i : NULL);
+    return sum + squares_in_double(n - i, a + i, b ? b + i : NULL);
+}
+
+static double root_mean_square(fanin_buffer b) {
+    if (!b.data || b.count == 0) return NAN;
+    return sqrt(squares(b.count, b.data, NULL) / (double)b.count);
+}
+
 /* ---- one look ------------------------------------------------------------------------------------ */
 
-enum { BINS = 1024, LANES = 8 };
+enum { BINS = 1024 };
 
 /* Mean, deviation, share of exact zeros and largest size; lanes let the loop run as vectors, their order of
  * addition is fixed. */
@@ -147,9 +189,8 @@ static fanin_status look(fanin_trainer *t, int i, fanin_err *err) {
                                            fanin_program_value_gradient(m->program, layer->output));
     now->weight = now->weight_gradient = NAN;
     if (m->weights[i] < 0) return FANIN_OK;
-    now->weight = fanin__root_mean_square(fanin_program_weight(m->program, m->weights[i]));
-    now->weight_gradient =
-        fanin__root_mean_square(fanin_program_gradient(m->program, m->weights[i]));
+    now->weight = root_mean_square(fanin_program_weight(m->program, m->weights[i]));
+    now->weight_gradient = root_mean_square(fanin_program_gradient(m->program, m->weights[i]));
     return FANIN_OK;
 }
 
@@ -161,29 +202,6 @@ fanin_status fanin__monitor_begin(fanin_trainer *t, fanin_err *err) {
     FANIN_TRY(fanin_program_run(m->program, err));
     for (int i = 0; i < m->layer_count; i++) FANIN_TRY(look(t, i, err));
     return FANIN_OK;
-}
-
-/* |after - before| / |before|. */
-static double update_ratio(fanin_buffer before, fanin_buffer after) {
-    const float *a = before.data, *b = after.data;
-    double change[LANES] = {0}, size[LANES] = {0}, all_change = 0, all_size = 0;
-    size_t whole = before.count - before.count % LANES;
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            double d = (double)b[i + k] - (double)a[i + k];
-            change[k] += d * d;
-            size[k] += (double)a[i + k] * (double)a[i + k];
-        }
-    for (size_t i = whole; i < before.count; i++) {
-        double d = (double)b[i] - (double)a[i];
-        change[0] += d * d;
-        size[0] += (double)a[i] * (double)a[i];
-    }
-    for (size_t k = 0; k < LANES; k++) {
-        all_change += change[k];
-        all_size += size[k];
-    }
-    return all_size > 0 ? sqrt(all_change / all_size) : NAN;
 }
 
 static fanin_status keep(fanin__monitor *m, fanin_err *err) {
@@ -203,12 +221,19 @@ static fanin_status keep(fanin__monitor *m, fanin_err *err) {
     return FANIN_OK;
 }
 
+/* |after - before| / |before|; the root mean square of before is known. */
+static double update_ratio(fanin_buffer before, fanin_buffer after, double size) {
+    double change = sqrt(squares(before.count, after.data, before.data) / (double)before.count);
+    return size > 0 ? change / size : NAN;
+}
+
 fanin_status fanin__monitor_end(fanin_trainer *t, bool update, fanin_err *err) {
     fanin__monitor *m = t->monitor;
     for (int i = 0; i < m->layer_count && update; i++)
         if (m->weights[i] >= 0)
-            m->now[i].update_ratio = update_ratio(fanin_program_weight(m->program, m->weights[i]),
-                                                  fanin_program_weight(t->train, m->weights[i]));
+            m->now[i].update_ratio =
+                update_ratio(fanin_program_weight(m->program, m->weights[i]),
+                             fanin_program_weight(t->train, m->weights[i]), m->now[i].weight);
     FANIN_TRY(keep(m, err));
     const fanin_train_monitor told = {m->now_step, m->layer_count, m->names, m->now};
     if (t->options.on_monitor) t->options.on_monitor(t->options.on_monitor_ctx, &told);

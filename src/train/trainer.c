@@ -180,6 +180,7 @@ typedef struct session {
     double start;   /* clock, less the seconds of earlier sessions */
     double begun;   /* clock */
     uint64_t first; /* step */
+    double data_seconds, monitor_seconds;
     bool diverged;
 } session;
 
@@ -221,8 +222,17 @@ static fanin_status add_point(fanin_trainer *t, const session *s, fanin_err *err
                                            : FANIN_OK;
 }
 
+static fanin_status look(fanin_trainer *t, session *s, bool ends, fanin_err *err) {
+    double start = fanin__seconds();
+    FANIN_TRY(fanin__monitor_begin(t, err));
+    if (ends) FANIN_TRY(fanin__monitor_last(t, err));
+    if (ends) FANIN_TRY(fanin__monitor_end(t, false, err));
+    s->monitor_seconds += fanin__seconds() - start;
+    return FANIN_OK;
+}
+
 /* Everything that is due before step state.step. */
-static fanin_status before_step(fanin_trainer *t, const session *s, fanin_err *err) {
+static fanin_status before_step(fanin_trainer *t, session *s, fanin_err *err) {
     const fanin_train_options *o = &t->options;
     uint64_t step = t->state.step;
     bool last = step == t->steps, point = (step % t->eval_every == 0 || last) && !evaluated(t);
@@ -234,12 +244,9 @@ static fanin_status before_step(fanin_trainer *t, const session *s, fanin_err *e
     if (!last && fanin_interrupted())
         return fanin_err_set(err, FANIN_INTERRUPTED, "stopped at step %llu of %llu",
                              (unsigned long long)step, (unsigned long long)t->steps);
-    bool look = o->monitor_every && (step % o->monitor_every == 0 || ends) &&
-                !fanin__monitor_has(t->monitor, step);
-    if (look) FANIN_TRY(fanin__monitor_begin(t, err));
-    if (!look || !ends) return FANIN_OK;
-    FANIN_TRY(fanin__monitor_last(t, err));
-    return fanin__monitor_end(t, false, err);
+    bool due = o->monitor_every && (step % o->monitor_every == 0 || ends) &&
+               !fanin__monitor_has(t->monitor, step);
+    return due ? look(t, s, ends, err) : FANIN_OK;
 }
 
 static void tell_step(const fanin_trainer *t, const session *s, double loss) {
@@ -260,7 +267,9 @@ static void tell_step(const fanin_trainer *t, const session *s, double loss) {
 
 static fanin_status one_step(fanin_trainer *t, session *s, fanin_err *err) {
     uint64_t step = t->state.step;
+    double start = fanin__seconds();
     FANIN_TRY(fanin__batch_load(t, step, err));
+    s->data_seconds += fanin__seconds() - start;
     fanin__optimizer_prepare(t->optimizer);
     fanin_program_set_run(t->train, step);
     fanin_program_set_rate(t->train, fanin__recipe_rate(&t->recipe, step)); /* where it descends */
@@ -274,8 +283,11 @@ static fanin_status one_step(fanin_trainer *t, session *s, fanin_err *err) {
     t->state.loss += loss;
     t->state.since++;
     t->state.step = step + 1;
-    if (t->options.monitor_every && step % t->options.monitor_every == 0)
+    if (t->options.monitor_every && step % t->options.monitor_every == 0) {
+        start = fanin__seconds();
         FANIN_TRY(fanin__monitor_end(t, true, err));
+        s->monitor_seconds += fanin__seconds() - start;
+    }
     tell_step(t, s, loss);
     return FANIN_OK;
 }
@@ -312,6 +324,9 @@ fanin_status fanin_trainer_run(fanin_trainer *t, fanin_train_result *r, fanin_er
         status = fanin__divergence_find(t, r->diverged_layer, sizeof r->diverged_layer, err);
     }
     t->state.seconds = r->seconds = fanin__seconds() - s.start;
+    r->data_seconds = s.data_seconds;
+    r->monitor_seconds = s.monitor_seconds;
+    r->session_seconds = fanin__seconds() - s.begun;
     fanin_err ignored;
     fanin_status filled = fill_result(t, r, status == FANIN_OK ? err : &ignored);
     return status == FANIN_OK ? filled : status;

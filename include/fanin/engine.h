@@ -33,6 +33,9 @@ typedef struct fanin_program_options {
     bool input_gradients;
     bool curvature; /* the product of the loss's Hessian with a direction, see below; it needs
                        gradients, and twice differentiable operators (at a kink: one side) */
+    bool
+        diagonal; /* diagonal of the loss's Gauss-Newton matrix by LeCun's recursion (1998, section 7.4)
+                       instead of H v, see fanin_program_curvature; needs gradients */
     bool cotangent; /* gradients are those of <output 0, u>, the products u'J, instead of a loss's;
                          see fanin_program_cotangent */
     bool input_tangent, weight_tangent; /* derivative of output 0 along a direction in the inputs,
@@ -96,7 +99,9 @@ FANIN_API bool fanin_program_descends(const fanin_program *program, int i);
 FANIN_API void fanin_program_set_rate(fanin_program *program, double rate); /* 0 at first */
 /* With options.curvature: fill the direction v (as weight i; 0 at first), and after a run read the
  * share of weight i in H v, H being the second derivative of the loss in all weights that have a
- * gradient. Exact: the gradient's own graph is differentiated, nothing is approximated. */
+ * gradient. Exact: the gradient's own graph is differentiated, nothing is approximated.
+ * With options.diagonal: no direction, and curvature is the diagonal of the Gauss-Newton matrix, off-diagonal elements
+ * left out layer by layer. UNSUPPORTED through norms, softmax, attention and gates, and for l1 and hinge. */
 FANIN_API fanin_buffer fanin_program_direction(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_curvature(const fanin_program *program, int i);
 /* With options.cotangent: u, of the shape of output 0 (0 at first). After a run fanin_program_gradient,

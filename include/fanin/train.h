@@ -25,12 +25,12 @@ extern "C" {
 /* Updates the weights of a program from its gradients, in float32. Text: "sgd:lr=0.1",
  * "momentum:lr=0.02,mu=0.9", "nesterov", "adam", "adamw", "rmsprop", "adagrad": names, defaults and
  * arithmetic of torch.optim (1.13); "lion", "lars", "lamb", "levenberg" (stochastic diagonal
- * Levenberg-Marquardt), and the rules of one linear layer "perceptron", "lms", "alpha_lms".
+ * Levenberg-Marquardt), "hutchinson" (the same by the Hessian), and the rules of one linear layer "perceptron", "lms", "alpha_lms".
  * `fanin list optimizers` shows options, formulas and sources. */
 typedef struct fanin_optimizer fanin_optimizer;
 
 /* Errors: NOTFOUND an unknown optimiser, ARG an unknown option or a value out of range, or a program
- * without curvature for "levenberg"; UNSUPPORTED a rule of one layer on another network; NOMEM. The
+ * without what "levenberg" and "hutchinson" need; UNSUPPORTED a rule of one layer on another network; NOMEM. The
  * program must have gradients and outlive the optimiser. */
 FANIN_API fanin_status fanin_optimizer_create(const char *text, fanin_program *program,
                                               fanin_optimizer **optimizer, fanin_err *err);

@@ -205,6 +205,23 @@ static void add_curvature(fanin_program *p, const fanin__sweep *first, const int
     fanin__sweep_fini(&second);
 }
 
+/* Diagonal of the Gauss-Newton matrix instead of H v. */
+static void add_diagonal(fanin_program *p, const fanin__lowering *l, const int *wrt, int count) {
+    int output = l->ids[p->graph->outputs[0]];
+    if (!p->loss.second) {
+        fanin__ir_fail(&p->ir, FANIN_UNSUPPORTED, "loss %s has no second derivatives to go by",
+                       p->loss.info.name);
+        return;
+    }
+    fanin__sweep sweep;
+    int seed = p->loss.second(&p->ir, output, p->target, &p->loss);
+    fanin__diagonal(&sweep, &p->ir, output, seed, wrt, count);
+    for (int i = 0; i < p->weight_count && !p->ir.failed; i++)
+        if (p->weights[i].gradient >= 0)
+            p->weights[i].curvature = own_gradient(p, &sweep, p->weights[i].node);
+    fanin__sweep_fini(&sweep);
+}
+
 /* Gradients of node `of`, given `seed` there. */
 static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, int seed) {
     const fanin_program_options *o = &p->options;
@@ -237,6 +254,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
             p->gradients[i] = fanin__program_root(p, sweep.adjoints[node], false);
     }
     if (o->curvature && o->gradients && !p->ir.failed) add_curvature(p, &sweep, wrt, count);
+    if (o->diagonal && o->gradients && !p->ir.failed) add_diagonal(p, l, wrt, count);
     fanin__sweep_fini(&sweep);
     fanin_free(wrt);
 }
@@ -281,8 +299,10 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
                              fanin_dtype_name(o->dtype));
     if (o->replicas < 0)
         return fanin_err_set(err, FANIN_ARG, "replicas: %lld of them", (long long)o->replicas);
-    if (o->curvature && !o->gradients)
+    if ((o->curvature || o->diagonal) && !o->gradients)
         return fanin_err_set(err, FANIN_ARG, "curvature needs gradients");
+    if (o->diagonal && (o->curvature || !o->loss))
+        return fanin_err_set(err, FANIN_ARG, "diagonal is of a loss, and excludes curvature");
     if ((o->gradients || o->input_gradients) && !o->loss && !o->cotangent)
         return fanin_err_set(err, FANIN_ARG, "gradients need a loss or a cotangent");
     if (o->descend &&

@@ -29,8 +29,8 @@ static void mark_needed(fanin__sweep *s, const int *wrt, int wrt_count) {
     }
 }
 
-fanin_status fanin__gradient(fanin__sweep *s, fanin__ir *ir, int output, int seed, const int *wrt,
-                             int wrt_count) {
+fanin_status fanin__sweep_run(fanin__sweep *s, fanin__ir *ir, int output, int seed, const int *wrt,
+                              int wrt_count, fanin__sweep_rule *through, void *ctx) {
     *s = (fanin__sweep){.ir = ir, .count = ir->count};
     if (ir->failed || output < 0 || seed < 0) return ir->err.status;
     s->adjoints = fanin_calloc((size_t)s->count, sizeof(int));
@@ -42,11 +42,20 @@ fanin_status fanin__gradient(fanin__sweep *s, fanin__ir *ir, int output, int see
     for (int i = 0; i < s->count; i++) s->adjoints[i] = -1;
     mark_needed(s, wrt, wrt_count);
     if (s->needed[output]) s->adjoints[output] = seed;
-    for (int i = output; i >= 0 && !ir->failed; i--) {
-        void (*vjp)(fanin__sweep *, int, int) = fanin__primitive_of(ir->nodes[i].op)->vjp;
-        if (vjp && s->needed[i] && s->adjoints[i] >= 0) vjp(s, i, s->adjoints[i]);
-    }
+    for (int i = output; i >= 0 && !ir->failed; i--)
+        if (s->needed[i] && s->adjoints[i] >= 0) through(s, i, s->adjoints[i], ctx);
     return ir->failed ? ir->err.status : FANIN_OK;
+}
+
+static void by_vjp(fanin__sweep *s, int id, int g, void *ctx) {
+    void (*vjp)(fanin__sweep *, int, int) = fanin__primitive_of(s->ir->nodes[id].op)->vjp;
+    (void)ctx;
+    if (vjp) vjp(s, id, g);
+}
+
+fanin_status fanin__gradient(fanin__sweep *s, fanin__ir *ir, int output, int seed, const int *wrt,
+                             int wrt_count) {
+    return fanin__sweep_run(s, ir, output, seed, wrt, wrt_count, by_vjp, NULL);
 }
 
 void fanin__sweep_fini(fanin__sweep *s) {

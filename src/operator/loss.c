@@ -167,32 +167,72 @@ static int huber(fanin__ir *ir, int x, int target, const fanin__loss *loss) {
     return mean_all(ir, binary(ir, FANIN__MUL, c, binary(ir, FANIN__SUB, d, scale(ir, c, 0.5, 0))));
 }
 
+/* ---- second derivatives in the output's elements ------------------------------------------------------- */
+
+static double per(fanin__ir *ir, int x) {
+    return ir->failed || x < 0 || !ir->nodes[x].count ? 0 : 1 / (double)ir->nodes[x].count;
+}
+
+/* p (1 - p) of a sigmoid, in a mean over all elements. */
+static int sigmoid_second(fanin__ir *ir, int x, int target, const fanin__loss *loss) {
+    (void)target, (void)loss;
+    int p = fanin__emit_apply(ir, FANIN__FN_SIGMOID, x);
+    return scale(ir, fanin__emit_apply(ir, FANIN__FN_SIGMOID_SLOPE, p), per(ir, x), 0);
+}
+
+/* p_i (1 - p_i) of a softmax, in a mean over rows; targets do not matter. */
+static int softmax_second(fanin__ir *ir, int x, int target, const fanin__loss *loss) {
+    if (ir->failed || x < 0) return -1;
+    int64_t classes = ir->nodes[x].dims[ir->nodes[x].rank - 1];
+    if (classes == 1) return sigmoid_second(ir, x, target, loss);
+    int p = fanin__emit_softmax(ir, x);
+    return scale(ir, fanin__emit_apply(ir, FANIN__FN_SIGMOID_SLOPE, p),
+                 per(ir, x) * (double)classes, 0);
+}
+
+static int mse_second(fanin__ir *ir, int x, int target, const fanin__loss *loss) {
+    (void)target, (void)loss;
+    return fanin__emit_fill_like(ir, 2 * per(ir, x), x);
+}
+
+static int huber_second(fanin__ir *ir, int x, int target, const fanin__loss *loss) {
+    int d = binary(ir, FANIN__SUB, x, target);
+    int in = fanin__emit_apply_with(ir, FANIN__FN_CLAMP_SLOPE, -loss->delta, loss->delta, d);
+    return scale(ir, in, per(ir, x), 0);
+}
+
 /* ---- table ------------------------------------------------------------------------------------------ */
 
 typedef struct row {
     fanin_loss_info shown;
     int (*emit)(fanin__ir *ir, int output, int target, const fanin__loss *loss);
+    int (*second)(fanin__ir *ir, int output, int target, const fanin__loss *loss);
 } row;
 
 static const row rows[] = {
     {{"cross_entropy", "label_smoothing=0", "mean of -log softmax(x)[t]", FANIN_TARGET_CLASS},
-     cross_entropy},
+     cross_entropy,
+     softmax_second},
     {{"hinge", "margin=1",
       "mean of sum over j != t of max(0, margin - x[t] + x[j]) / C; one output: "
       "max(0, margin -+ x)",
       FANIN_TARGET_CLASS},
-     hinge},
+     hinge,
+     NULL},
     {{"soft_cross_entropy", "label_smoothing=0", "mean over rows of -sum t log softmax(x)",
       FANIN_TARGET_DISTRIBUTION},
-     soft_cross_entropy},
+     soft_cross_entropy,
+     softmax_second},
     {{"bce", "", "mean of log(1 + e^x) - t x: cross entropy of a sigmoid, t in [0, 1]",
       FANIN_TARGET_SHARE},
-     bce},
-    {{"mse", "", "mean of (x - t)^2", FANIN_TARGET_REAL}, mse},
-    {{"l1", "", "mean of |x - t|", FANIN_TARGET_REAL}, l1},
+     bce,
+     sigmoid_second},
+    {{"mse", "", "mean of (x - t)^2", FANIN_TARGET_REAL}, mse, mse_second},
+    {{"l1", "", "mean of |x - t|", FANIN_TARGET_REAL}, l1, NULL},
     {{"huber", "delta=1", "mean of d^2/2 where |d| <= delta, else delta (|d| - delta/2); d = x - t",
       FANIN_TARGET_REAL},
-     huber},
+     huber,
+     huber_second},
 };
 
 int fanin_loss_count(void) { return (int)FANIN_COUNT(rows); }
@@ -224,6 +264,7 @@ fanin_status fanin__loss_parse(const char *text, fanin__loss *loss, fanin_err *e
         loss->info = rows[i].shown;
         loss->kind = (fanin__loss_kind)i;
         loss->emit = rows[i].emit;
+        loss->second = rows[i].second;
         char what[48];
         const char *given;
         FANIN_TRY(fanin__options_of(text, n, &given, err));

@@ -144,6 +144,8 @@ typedef struct fanin__loss {
     fanin__loss_kind kind;
     double label_smoothing, delta, margin;
     int (*emit)(fanin__ir *ir, int output, int target, const struct fanin__loss *loss);
+    /* Its second derivative in each element of the output; NULL: there is none that says anything. */
+    int (*second)(fanin__ir *ir, int output, int target, const struct fanin__loss *loss);
 } fanin__loss;
 /* "huber:delta=1"; ARG. */
 fanin_status fanin__loss_parse(const char *text, fanin__loss *loss, fanin_err *err);

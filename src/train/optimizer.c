@@ -92,6 +92,10 @@ fanin_status fanin_optimizer_create(const char *text, fanin_program *program, fa
         !fanin_program_direction(program, o->params[0].weight).data)
         status = fanin_err_set(err, FANIN_ARG, "optimizer %s: the program has no curvature",
                                r->shown.name);
+    if (status == FANIN_OK && r->diagonal && o->count &&
+        !fanin_program_curvature(program, o->params[0].weight).data)
+        status = fanin_err_set(err, FANIN_ARG, "optimizer %s: the program has no diagonal",
+                               r->shown.name);
     if (status == FANIN_OK && r->check) status = r->check(o, err);
     if (status != FANIN_OK) {
         fanin_optimizer_destroy(o);

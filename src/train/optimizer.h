@@ -43,6 +43,7 @@ typedef struct fanin__optimizer_row {
     fanin__update_kind kind; /* of torch's */
     bool nesterov;
     bool curvature; /* needs programs with options.curvature */
+    bool diagonal;  /* or options.diagonal */
     /* Rules of one layer: checked once, and a step of everything instead of `update`. */
     fanin_status (*check)(const fanin_optimizer *o, fanin_err *err);
     void (*all)(const fanin_optimizer *o);
@@ -75,9 +76,9 @@ void fanin__optimizer_set_steps(fanin_optimizer *o, uint64_t steps);
 
 /* ---- for the loop -------------------------------------------------------------------------------- */
 
-/* Whether programs of this optimiser need options.curvature, and whether it needs gradients in memory: without
- * them the program may descend (options.descend). Errors as fanin_optimizer_create. */
-fanin_status fanin__optimizer_needs(const char *text, bool *curvature, bool *gradients,
+/* Sets options.curvature and .diagonal as programs of this optimiser need them, and tells whether it needs gradients
+ * in memory: without them the program may descend (options.descend). Errors as fanin_optimizer_create. */
+fanin_status fanin__optimizer_needs(const char *text, fanin_program_options *o, bool *gradients,
                                     fanin_err *err);
 /* Before the program's run: random directions of this step, where the row wants them. */
 void fanin__optimizer_prepare(fanin_optimizer *o);

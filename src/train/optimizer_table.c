@@ -89,10 +89,17 @@ static const fanin__optimizer_row rows[] = {
      .slots = {"mean", "square"},
      .defaults = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-6, .weight_decay = 0.01}},
     {.shown = {"levenberg", "lr=0.01,damping=0.1,leak=0.01",
-               "w -= lr g / (h + damping), h the running mean (leak) of |z Hz|, z random signs: "
-               "stochastic diagonal Levenberg-Marquardt",
-               "LeCun et al. 1998, section 9.1; diagonal by Hutchinson's estimate of the Hessian "
-               "instead of the Gauss-Newton recursion"},
+               "w -= lr g / (h + damping), h the moving mean of the diagonal of the Gauss-Newton "
+               "matrix; stochastic diagonal Levenberg-Marquardt",
+               "LeCun et al. 1998, sections 7.4 and 9.1"},
+     .update = fanin__update_levenberg,
+     .diagonal = true,
+     .slots = {"diagonal"},
+     .defaults = {.lr = 0.01, .damping = 0.1, .leak = 0.01}},
+    {.shown = {"hutchinson", "lr=0.01,damping=0.1,leak=0.01",
+               "the same with |h|, h the moving mean of z (Hz), z random signs, H the Hessian: for "
+               "networks that levenberg's recursion does not go through",
+               "LeCun et al. 1998, section 9.1; Hutchinson 1990"},
      .update = fanin__update_levenberg,
      .curvature = true,
      .slots = {"diagonal"},
@@ -154,12 +161,13 @@ fanin_status fanin__optimizer_parse(const char *text, const fanin__optimizer_row
     return fanin__options_parse(what, takes, given, options, FANIN_COUNT(options), s, err);
 }
 
-fanin_status fanin__optimizer_needs(const char *text, bool *curvature, bool *gradients,
+fanin_status fanin__optimizer_needs(const char *text, fanin_program_options *o, bool *gradients,
                                     fanin_err *err) {
     const fanin__optimizer_row *r = NULL;
     fanin__settings s;
     FANIN_TRY(fanin__optimizer_parse(text, &r, &s, err));
-    *curvature = r->curvature;
+    o->curvature = r->curvature;
+    o->diagonal = r->diagonal;
     *gradients = r->update != fanin__update_torch || r->kind != FANIN__UPDATE_SGD || r->slots[0] ||
                  s.weight_decay != 0;
     return FANIN_OK;

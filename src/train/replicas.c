@@ -38,6 +38,7 @@ static fanin_status plan_programs(struct fanin_replica_trainer *t, const fanin_g
                                      : "mse",
         .gradients = true,
         .curvature = one->optimizer->row->curvature,
+        .diagonal = one->optimizer->row->diagonal,
         .activity_l1 = o->activity_l1,
         .seed = o->seed,
         .replicas = t->options.replicas,
@@ -45,7 +46,7 @@ static fanin_status plan_programs(struct fanin_replica_trainer *t, const fanin_g
     };
     FANIN_TRY(fanin_program_create(graph, &p, &t->train, err));
     p.batch = fanin_program_input(one->eval, 0).dims[0];
-    p.gradients = p.curvature = p.replica_inputs = false;
+    p.gradients = p.curvature = p.diagonal = p.replica_inputs = false;
     p.activity_l1 = 0;
     p.eval = true;
     return fanin_program_create(graph, &p, &t->eval, err);

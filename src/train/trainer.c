@@ -119,7 +119,7 @@ static fanin_status plan_all(fanin_trainer *t, fanin_err *err) {
     fanin_program_options train = {
         .batch = o->batch, .gradients = true, .activity_l1 = o->activity_l1};
     bool gradients;
-    FANIN_TRY(fanin__optimizer_needs(optimizer, &train.curvature, &gradients, err));
+    FANIN_TRY(fanin__optimizer_needs(optimizer, &train, &gradients, err));
     train.descend = !gradients && !fanin__recipe_needs_gradients(o);
     FANIN_TRY(fanin__train_plan(t, train, &t->train, err));
     FANIN_TRY(fanin__train_plan(

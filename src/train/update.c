@@ -81,8 +81,9 @@ void fanin__optimizer_prepare(fanin_optimizer *o) {
     }
 }
 
-/* E z (Hz) is the diagonal of H. Negative curvature is taken by its size, as saddle-free methods do: a step
- * along it is as long as along positive curvature of that size. The running mean is corrected for its start. */
+/* The diagonal of the Gauss-Newton matrix, or E z (Hz), that of H, whose negative curvature is taken by its size, as
+ * saddle-free methods do: a step along it is as long as along positive curvature of that size. The running mean is
+ * corrected for its start. */
 void fanin__update_levenberg(const fanin_optimizer *o, const fanin__param *p, float *w,
                              const float *g) {
     const fanin__settings *s = &o->set;
@@ -92,7 +93,7 @@ void fanin__update_levenberg(const fanin_optimizer *o, const fanin__param *p, fl
     float correct = (float)(s->leak > 0 ? 1 / (1 - pow(1 - s->leak, (double)o->steps)) : 1);
     float lr = (float)(s->lr * p->lr), damping = (float)s->damping;
     for (size_t i = 0; i < p->count; i++) {
-        h[i] = keep * h[i] + leak * z[i] * hz[i];
+        h[i] = keep * h[i] + leak * (z ? z[i] * hz[i] : hz[i]);
         w[i] -= lr * g[i] / (fabsf(h[i] * correct) + damping);
     }
 }

@@ -27,7 +27,7 @@ static bench open_bench(const char *model, const char *optimizer, const char *lo
     fanin_program_options o = {.batch = batch, .loss = loss, .gradients = true};
     assert_ok_err(fanin_graph_load(model, &b.graph, &err), err);
     bool reads; /* gradients: they are written by the tests */
-    assert_ok_err(fanin__optimizer_needs(optimizer, &o.curvature, &reads, &err), err);
+    assert_ok_err(fanin__optimizer_needs(optimizer, &o, &reads, &err), err);
     assert_ok_err(fanin_program_create(b.graph, &o, &b.program, &err), err);
     assert_ok_err(fanin_optimizer_create(optimizer, b.program, &b.optimizer, &err), err);
     return b;
@@ -245,9 +245,9 @@ TEST(noise_has_its_variance) {
 
 /* ---- curvature ---------------------------------------------------------------------------------------- */
 
-/* One weight: z Hz is H itself, 2 mean x^2 for the squared error, so the step is exact. */
-TEST(levenberg_of_one_weight) {
-    bench b = open_bench("mlp:1-1,bias=0", "levenberg:lr=0.5,damping=0.25,leak=0.125", "mse", 2);
+/* One weight: both diagonals are H itself, 2 mean x^2 for the squared error, so the step is exact. */
+static void one_weight(const char *optimizer) {
+    bench b = open_bench("mlp:1-1,bias=0", optimizer, "mse", 2);
     fanin_err err = {0};
     double w = 0.75, h = 0;
     memcpy(fanin_program_input(b.program, 0).data, (float[]){1, 3}, 2 * sizeof(float));
@@ -263,6 +263,144 @@ TEST(levenberg_of_one_weight) {
         assert_near((double)weight(&b, 0)[0], w, 1e-6, 0);
     }
     close_bench(&b);
+}
+
+TEST(levenberg_of_one_weight) {
+    one_weight("levenberg:lr=0.5,damping=0.25,leak=0.125");
+    one_weight("hutchinson:lr=0.5,damping=0.25,leak=0.125");
+}
+
+/* LeCun et al. 1998, equations of section 7.4, written out for dense layers: widths, tanh between them, biases; a
+ * sample at a time. h of the weights of the mean loss. */
+enum { DEPTH = 3, WIDEST = 5 };
+static const size_t widths[DEPTH + 1] = {3, 5, 4, 2};
+
+static void forward(const float *const *w, const double *in, double x[][WIDEST]) {
+    for (size_t i = 0; i < widths[0]; i++) x[0][i] = in[i];
+    for (size_t l = 0; l < DEPTH; l++)
+        for (size_t i = 0; i < widths[l + 1]; i++) {
+            double a = (double)w[2 * l + 1][i];
+            for (size_t j = 0; j < widths[l]; j++)
+                a += (double)w[2 * l][i * widths[l] + j] * x[l][j];
+            x[l + 1][i] = l + 1 < DEPTH ? tanh(a) : a;
+        }
+}
+
+static void recursion(const float *const *w, const double *in, bool classes, double share,
+                      double **h) {
+    double x[DEPTH + 1][WIDEST], out[WIDEST], next[WIDEST], sum = 0;
+    forward(w, in, x);
+    for (size_t i = 0; i < widths[DEPTH]; i++) sum += exp(x[DEPTH][i]);
+    for (size_t i = 0; i < widths[DEPTH]; i++) {
+        double p = exp(x[DEPTH][i]) / sum;
+        out[i] = classes ? share * p * (1 - p) : share * 2 / (double)widths[DEPTH];
+    }
+    for (size_t l = DEPTH; l-- > 0;) {
+        for (size_t j = 0; j < widths[l]; j++) next[j] = 0;
+        for (size_t i = 0; i < widths[l + 1]; i++) {
+            h[2 * l + 1][i] += out[i];
+            for (size_t j = 0; j < widths[l]; j++) {
+                double v = (double)w[2 * l][i * widths[l] + j];
+                h[2 * l][i * widths[l] + j] += out[i] * x[l][j] * x[l][j];
+                next[j] += v * v * out[i];
+            }
+        }
+        for (size_t j = 0; j < widths[l]; j++) {
+            double slope = 1 - x[l][j] * x[l][j];
+            out[j] = next[j] * slope * slope;
+        }
+    }
+}
+
+static void agree_with_recursion(const char *loss, bool classes) {
+    enum { BATCH = 4 };
+    bench b = open_bench("mlp:3-5-4-2,act=tanh", "levenberg", loss, BATCH);
+    const float *w[2 * DEPTH];
+    double values[2 * DEPTH][WIDEST * WIDEST] = {{0}}, *h[2 * DEPTH];
+    fanin_err err = {0};
+    assert_int_equal(fanin_program_weight_count(b.program), 2 * DEPTH);
+    for (int i = 0; i < 2 * DEPTH; i++) {
+        float *to = weight(&b, i);
+        for (size_t k = 0; k < fanin_program_weight(b.program, i).count; k++)
+            to[k] = (float)((k * 7 + (size_t)i * 3) % 11) / 8 - 0.6f;
+        w[i] = to;
+        h[i] = values[i];
+    }
+    float *x = fanin_program_input(b.program, 0).data;
+    memset(fanin_program_target(b.program).data, 0, BATCH * 8);
+    for (int k = 0; k < BATCH * 3; k++) x[k] = (float)((k * 5) % 7) / 4 - 0.7f;
+    for (int s = 0; s < BATCH; s++) {
+        const double in[3] = {(double)x[3 * s], (double)x[3 * s + 1], (double)x[3 * s + 2]};
+        recursion(w, in, classes, 1.0 / BATCH, h);
+    }
+    assert_ok_err(fanin_program_run(b.program, &err), err);
+    for (int i = 0; i < 2 * DEPTH; i++) {
+        fanin_buffer got = fanin_program_curvature(b.program, i);
+        for (size_t k = 0; k < got.count; k++)
+            assert_near((double)((float *)got.data)[k], values[i][k], 1e-7, 2e-5);
+    }
+    close_bench(&b);
+}
+
+TEST(second_derivatives_by_lecun) {
+    agree_with_recursion("mse", false);
+    agree_with_recursion("cross_entropy", true);
+    agree_with_recursion("cross_entropy:label_smoothing=0.1", true);
+}
+
+/* Convolutions, pooling and tanh: the recursion through torch 1.13's own conv2d_weight, conv2d_input and max_unpool2d
+ * with squared operands, in double, on the weights and inputs below. The sum over each tensor, and its element 7. */
+TEST(second_derivatives_of_a_convolutional_network) {
+    static const struct {
+        const char *name;
+        double sum, element;
+    } want[] = {
+        {"conv1.weight", 0.55818316, 0.00352660592},   {"conv1.bias", 0.0638129413, 0.010398786},
+        {"conv2.weight", 0.386231529, 1.98601734e-05}, {"conv2.bias", 0.130053186, 0.00794883625},
+        {"fc1.weight", 0.249559436, 5.32034969e-06},   {"fc1.bias", 0.0968616083, 0.000778796609},
+        {"fc2.weight", 0.137860331, 2.10320215e-05},   {"fc2.bias", 0.239696157, 0.00285012804},
+        {"fc3.weight", 2.55178848, 0.00844418374},     {"fc3.bias", 0.897487501, 0.0842777969},
+    };
+    bench b = open_bench("lenet5,act=tanh", "levenberg", "cross_entropy", 2);
+    fanin_err err = {0};
+    float *x = fanin_program_input(b.program, 0).data;
+    for (size_t k = 0; k < 2 * 784; k++) x[k] = (float)(k * 7919 % 103) / 50 - 1;
+    memset(fanin_program_target(b.program).data, 0, 2 * sizeof(int64_t));
+    for (size_t i = 0; i < FANIN_COUNT(want); i++) {
+        assert_string_equal(fanin_program_weight_name(b.program, (int)i), want[i].name);
+        float *w = weight(&b, (int)i);
+        for (size_t k = 0; k < fanin_program_weight(b.program, (int)i).count; k++)
+            w[k] = (float)((k * 7919 + i * 3) % 101) / 500 - 0.1f;
+    }
+    assert_ok_err(fanin_program_run(b.program, &err), err);
+    for (size_t i = 0; i < FANIN_COUNT(want); i++) {
+        fanin_buffer h = fanin_program_curvature(b.program, (int)i);
+        const float *values = h.data;
+        double sum = 0;
+        for (size_t k = 0; k < h.count; k++) sum += (double)values[k];
+        assert_near(sum, want[i].sum, 0, 2e-5);
+        assert_near((double)values[7 % h.count], want[i].element, 0, 1e-4);
+    }
+    close_bench(&b);
+}
+
+/* Norms, attention and gates mix elements: the recursion does not go through them, and says so. */
+TEST(where_the_recursion_does_not_go) {
+    static const char *const nets[] = {"mlp:4-4x2-2,norm=batch", "mlp:4-4x2-2,norm=layer",
+                                       "gpt2:layers=1,width=8,heads=2,vocab=9,context=4,tokens=4"};
+    for (size_t i = 0; i < FANIN_COUNT(nets) + 1; i++) {
+        bool loss = i == FANIN_COUNT(nets);
+        fanin_graph *g;
+        fanin_program *p;
+        fanin_err err = {0};
+        const fanin_program_options o = {
+            .batch = 4, .loss = loss ? "l1" : "cross_entropy", .gradients = true, .diagonal = true};
+        assert_ok_err(fanin_graph_load(loss ? "mlp:4-2" : nets[i], &g, &err), err);
+        fanin_status status = fanin_program_create(g, &o, &p, &err);
+        if (status != FANIN_UNSUPPORTED || !strstr(err.message, "second derivatives"))
+            fail_msg("%s: %s %s", loss ? "l1" : nets[i], fanin_status_name(status), err.message);
+        fanin_graph_destroy(g);
+    }
 }
 
 /* ---- rules of one layer -------------------------------------------------------------------------------- */

@@ -43,10 +43,10 @@ static fanin_train_result train(const char *model, const char *data, const fanin
 /* Exclusive or of two bits is solved by every optimiser that learns more than one layer. */
 TEST(every_optimizer_solves_xor) {
     const char *const texts[] = {
-        "sgd:lr=0.5",     "momentum:lr=0.1", "nesterov:lr=0.1",
-        "adam:lr=0.02",   "adamw:lr=0.02",   "rmsprop:lr=0.01",
-        "adagrad:lr=0.1", "lion:lr=0.01",    "lars:lr=1,trust=0.01,weight_decay=0.001",
-        "lamb:lr=0.02",   "levenberg:lr=0.1"};
+        "sgd:lr=0.5",     "momentum:lr=0.1",  "nesterov:lr=0.1",
+        "adam:lr=0.02",   "adamw:lr=0.02",    "rmsprop:lr=0.01",
+        "adagrad:lr=0.1", "lion:lr=0.01",     "lars:lr=1,trust=0.01,weight_decay=0.001",
+        "lamb:lr=0.02",   "levenberg:lr=0.1", "hutchinson:lr=0.1"};
     enum { ONE_LAYER = 3 }; /* perceptron, lms, alpha_lms */
     assert_int_equal(FANIN_COUNT(texts) + ONE_LAYER, fanin_optimizer_count());
     for (size_t i = 0; i < FANIN_COUNT(texts); i++) {

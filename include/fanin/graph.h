@@ -116,6 +116,81 @@ typedef struct fanin_builtin_info {
 FANIN_API int fanin_builtin_count(void);
 FANIN_API fanin_builtin_info fanin_builtin_at(int i);
 
+/* ---- patterns ----------------------------------------------------------------------------------- */
+
+/* What groups of nodes mean. Ids are pinned; files store the names. */
+typedef enum fanin_pattern_kind {
+    FANIN_PATTERN_ACTIVATION = 1,    /* spelled out: y = f(x) for an f of the activation table */
+    FANIN_PATTERN_LAYER_NORM = 2,    /* (x - mean) / sqrt(var + eps) along `axes` of each sample */
+    FANIN_PATTERN_RMS_NORM = 3,      /* x / sqrt(mean x^2 + eps) */
+    FANIN_PATTERN_BATCH_NORM = 4,    /* statistics over the batch, too */
+    FANIN_PATTERN_INSTANCE_NORM = 5, /* statistics over the spatial axes */
+    FANIN_PATTERN_GROUP_NORM = 6,    /* over `groups` groups of channels */
+    FANIN_PATTERN_L2_NORM = 7,       /* x / |x| */
+    FANIN_PATTERN_SOFTMAX = 8,       /* spelled out */
+    FANIN_PATTERN_ATTENTION = 9,     /* softmax(scale q k' + mask) v */
+    FANIN_PATTERN_TIED = 10,        /* a table of embeddings that is also the matrix of a product */
+    FANIN_PATTERN_FOLDED_NORM = 11, /* convolutions that have taken in a batch norm */
+    FANIN_PATTERN_QUANTISED = 12,   /* QuantizeLinear, QLinearConv ... */
+    FANIN_PATTERN_FUSED = 13 /* operators of a run time: FusedConv, SkipLayerNormalization ... */
+} fanin_pattern_kind;
+
+enum fanin_pattern_mask {
+    FANIN_MASK_CAUSAL = 1, /* no position sees a later one */
+    FANIN_MASK_FED = 2,    /* depends on what the caller feeds */
+    FANIN_MASK_STORED = 4, /* another constant of the graph, or one without values */
+    FANIN_MASK_LEARNED = 8 /* a weight that is added to the scores: relative positions */
+};
+
+/* One finding. What a kind has no use for is 0, -1, NaN or NULL. */
+typedef struct fanin_pattern {
+    fanin_pattern_kind kind;
+    bool spelled;  /* in elementary nodes, not as one operator */
+    bool training; /* a batch norm that normalises by the batch at hand */
+    int node_count;
+    const int *nodes;       /* covered, ascending */
+    int input, output;      /* values x and y; of attention q and the result */
+    const char *activation; /* text that fanin_activation_parse reads */
+    double eps;
+    int axis_count;
+    int64_t axes[FANIN_MAX_RANK]; /* as the file has them: negative ones count from the end */
+    int64_t groups;
+    int scale, shift; /* operands behind the norm, -1: none; maybe views of initialisers */
+    /* attention */
+    int64_t heads, head_size; /* 0: not known */
+    double logit_scale;       /* 1: not scaled; NaN: not known */
+    unsigned mask;            /* set of fanin_pattern_mask */
+    int projections[3];       /* nodes that make q, k and v; equal where they are packed; -1 */
+    int64_t parts[3];         /* columns of q, k and v in what the projection makes; 0: not known */
+    bool per_head;            /* packed head by head: q k v of the first, q k v of the second ... */
+    /* tied: the initialiser and the nodes that look up and multiply; -1 where the file holds a copy, which is `copy` */
+    int tensor, lookup, product, copy;
+} fanin_pattern;
+
+/* Findings that read the same: "25 layer norms (spelled out, eps 1e-5)". */
+typedef struct fanin_pattern_group {
+    const char *text;
+    int count;
+    const int *members; /* of items */
+} fanin_pattern_group;
+
+typedef struct fanin_patterns {
+    int count, group_count;
+    const fanin_pattern *items;        /* by kind, then in the order of nodes */
+    const fanin_pattern_group *groups; /* likewise */
+    void *owner;
+} fanin_patterns;
+
+/* Recognises functions by their values, not by the order of their nodes: a group of elementwise nodes and
+ * means that hangs on a single value is evaluated at some points and compared with what it might be, to
+ * 2e-6 (3e-3 where its constants are half precision). No value inside may be read from outside. The graph
+ * must outlive the result. NOMEM. */
+FANIN_API fanin_status fanin_patterns_create(const fanin_graph *graph, fanin_patterns **patterns,
+                                             fanin_err *err);
+FANIN_API void fanin_patterns_destroy(fanin_patterns *patterns);
+/* "layer_norm" ... */
+FANIN_API const char *fanin_pattern_kind_name(fanin_pattern_kind kind);
+
 /* ---- building -------------------------------------------------------------------------------- */
 
 /* Collects values and nodes, then becomes a graph. After a failure the builder stays failed and

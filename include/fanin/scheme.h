@@ -39,6 +39,8 @@ typedef struct fanin_tensor_info {
     bool closes;   /* the last weight of a residual branch */
     int block;     /* residual blocks closed before it (l of scheme files); -1: none in the graph */
     bool has_data; /* the file holds values */
+    const char
+        *role; /* to the pattern that it belongs to: "of a layer norm that is spelled out"; "" */
 } fanin_tensor_info;
 
 typedef struct fanin_tensors {

@@ -5,6 +5,7 @@
 
 #include <fanin/report.h>
 
+#include "patterns.h"
 #include "plan.h"
 
 /* Largest magnitude that the rule can give; infinite for normals. */
@@ -31,7 +32,9 @@ static json_t *row_json(const fanin_plan_row *r) {
     return o;
 }
 
-static int print_json(cli *c, const char *model, const fanin_plan *plan) {
+static int print_json(cli *c, const char *model, const cli_plan *p,
+                      const fanin_patterns *patterns) {
+    const fanin_plan *plan = p->plan;
     json_t *o = json_object(), *tensors = json_array();
     for (int i = 0; i < fanin_plan_count(plan); i++)
         json_array_append_new(tensors, row_json(fanin_plan_row_at(plan, i)));
@@ -41,6 +44,7 @@ static int print_json(cli *c, const char *model, const fanin_plan *plan) {
     json_object_set_new(o, "stream", cli_text(fanin_plan_stream(plan)));
     json_object_set_new(o, "parameters", json_integer((json_int_t)fanin_plan_parameters(plan)));
     json_object_set_new(o, "tensors", tensors);
+    json_object_set_new(o, "patterns", cli_patterns_json(p->graph, patterns));
     return cli_json(c, o);
 }
 
@@ -109,7 +113,11 @@ int verb_explain(cli *c) {
         CLI_END};
     if (!cli_parse(c, options, 1, 1)) return c->exit_code;
     cli_plan p;
+    fanin_patterns *patterns = NULL;
+    fanin_err err = {0};
     int code = cli_open_plan(c, c->args[0], &init, &p);
+    fanin_status found = code ? FANIN_OK : fanin_patterns_create(p.graph, &patterns, &err);
+    if (found != FANIN_OK) code = cli_fail(c, found, &err);
     if (code == 0 && as_scheme) {
         char *text = fanin_plan_scheme_text(p.plan);
         if (text)
@@ -118,7 +126,7 @@ int verb_explain(cli *c) {
             code = cli_fail(c, FANIN_NOMEM, NULL);
         fanin_free(text);
     } else if (code == 0 && c->json) {
-        code = print_json(c, c->args[0], p.plan);
+        code = print_json(c, c->args[0], &p, patterns);
     } else if (code == 0) {
         fanin_status status = print_table(p.plan);
         if (status != FANIN_OK) code = cli_fail(c, status, NULL);
@@ -126,8 +134,10 @@ int verb_explain(cli *c) {
                fanin_plan_count(p.plan), cli_thousands(fanin_plan_parameters(p.plan)),
                fanin_plan_scheme(p.plan), (unsigned long long)fanin_plan_seed(p.plan),
                fanin_plan_stream(p.plan));
+        cli_patterns_print(patterns);
         print_reasons(p.plan, why);
     }
+    fanin_patterns_destroy(patterns);
     cli_close_plan(&p);
     cli_list_fini(&init.rules);
     return code;

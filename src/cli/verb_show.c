@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "patterns.h"
 
 enum { BINS = 16, CHUNK = 4096 };
 
@@ -109,6 +110,11 @@ static fanin_status add_row(fanin_table *t, const cli *c, const fanin_array *a, 
                          fanin_dtype_name(a->dtype), mean, std, low, high, bars});
 }
 
+static bool is_graph(const char *path) {
+    size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
 int verb_show(cli *c) {
     const cli_option options[] = {CLI_END};
     if (!cli_parse(c, options, 1, 1)) return c->exit_code;
@@ -117,9 +123,14 @@ int verb_show(cli *c) {
     fanin_status status = fanin_weights_open(c->args[0], &w, &err);
     if (status != FANIN_OK) return cli_fail_input(c, status, &err);
     fanin_table *t = NULL;
+    fanin_graph *graph = NULL;
+    fanin_patterns *patterns = NULL;
     json_t *tensors = json_array();
     uint64_t elements = 0;
-    status = fanin_table_create("<~tensor|<shape|<type|>mean|>std|>min|>max|<histogram", &t);
+    if (is_graph(c->args[0])) status = fanin_graph_load(c->args[0], &graph, &err);
+    if (graph) status = fanin_patterns_create(graph, &patterns, &err);
+    if (status == FANIN_OK)
+        status = fanin_table_create("<~tensor|<shape|<type|>mean|>std|>min|>max|<histogram", &t);
     for (int i = 0; i < fanin_weights_count(w) && status == FANIN_OK; i++) {
         const fanin_array *a = fanin_weights_at(w, i);
         summary s;
@@ -144,6 +155,7 @@ int verb_show(cli *c) {
         json_object_set_new(o, "elements", json_integer((json_int_t)elements));
         json_object_set_new(o, "metadata", metadata);
         json_object_set_new(o, "tensors", json_incref(tensors));
+        if (patterns) json_object_set_new(o, "patterns", cli_patterns_json(graph, patterns));
         code = cli_json(c, o);
     } else if (status == FANIN_OK &&
                (status = fanin_table_render(t, cli_width(), &text)) == FANIN_OK) {
@@ -152,11 +164,14 @@ int verb_show(cli *c) {
         printf("\n%d tensors, %s elements\n", count, cli_thousands(elements));
         for (int i = 0; (key = fanin_weights_metadata(w, i, &value)); i++)
             printf("%s: %s\n", key, value);
+        if (patterns) cli_patterns_print(patterns);
     }
-    if (status != FANIN_OK) code = cli_fail(c, status, NULL);
+    if (status != FANIN_OK) code = cli_fail(c, status, err.message[0] ? &err : NULL);
     fanin_free(text);
     json_decref(tensors);
     fanin_table_destroy(t);
+    fanin_patterns_destroy(patterns);
+    fanin_graph_destroy(graph);
     fanin_weights_close(w);
     return code;
 }

@@ -40,9 +40,9 @@ static int add_bias(const fanin__wiring *w, int v) {
     return root_weight(g, other) >= 0 ? n->outputs[0] : v;
 }
 
-static void find_activation(fanin__wiring *w, fanin__layer *layer) {
+static void find_activation(fanin__wiring *w, const fanin__recognised *r, fanin__layer *layer) {
     const char *text =
-        fanin__follow_activation(w, &w->graph->nodes[layer->node], layer->act_text,
+        fanin__follow_activation(w, r, &w->graph->nodes[layer->node], layer->act_text,
                                  sizeof layer->act_text, &layer->act_input, &layer->act_output);
     if (text && text != layer->act_text)
         snprintf(layer->act_text, sizeof layer->act_text, "%s", text);
@@ -65,7 +65,8 @@ static bool stored_in_out(const fanin_graph *g, const fanin_node *n, int operand
     return in_out;
 }
 
-static bool make_layer(fanin__wiring *w, int node, fanin__layer *layer) {
+static bool make_layer(fanin__wiring *w, const fanin__recognised *r, int node,
+                       fanin__layer *layer) {
     const fanin_graph *g = w->graph;
     const fanin_node *n = &g->nodes[node];
     if (!one_of(n->op, weighted_ops) || n->domain[0] || n->input_count < 2) return false;
@@ -79,20 +80,26 @@ static bool make_layer(fanin__wiring *w, int node, fanin__layer *layer) {
         .node = node, .weight = weight, .output = n->outputs[0], .act_input = -1, .act_output = -1};
     if (!strcmp(n->op, "MatMul")) layer->output = add_bias(w, n->outputs[0]);
     layer->rows_are_inputs = stored_in_out(g, n, operand);
-    find_activation(w, layer);
+    find_activation(w, r, layer);
     return true;
 }
 
 fanin_status fanin__layers_find(const fanin_graph *g, fanin__layer **out, int *count,
                                 fanin_err *err) {
     fanin__wiring w;
+    fanin__recognised r;
     *out = NULL;
     *count = 0;
-    FANIN_TRY(fanin__wiring_create(g, &w, err));
+    FANIN_TRY(fanin__recognise(g, &r, err));
+    fanin_status wired = fanin__wiring_create(g, &w, err);
+    if (wired != FANIN_OK) {
+        fanin__recognised_fini(&r);
+        return wired;
+    }
     fanin__layer *layers = fanin_calloc((size_t)g->node_count + 1, sizeof *layers);
     fanin_status status = layers ? FANIN_OK : FANIN_NOMEM;
     for (int n = 0; n < g->node_count && status == FANIN_OK; n++) {
-        if (!make_layer(&w, n, &layers[*count])) continue;
+        if (!make_layer(&w, &r, n, &layers[*count])) continue;
         fanin__layer *layer = &layers[(*count)++];
         if (!layer->act_text[0]) continue;
         status = fanin_activation_parse(layer->act_text, &layer->act, NULL);
@@ -100,6 +107,7 @@ fanin_status fanin__layers_find(const fanin_graph *g, fanin__layer **out, int *c
             status = FANIN_OK; /* an unknown one is measured without its slope */
     }
     fanin__wiring_fini(&w);
+    fanin__recognised_fini(&r);
     if (status != FANIN_OK) {
         fanin__layers_free(layers, *count);
         *count = 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "graph/arena.h"
 #include "scheme/classify.h"
 
 /* Larger says more. */
@@ -24,6 +25,8 @@ typedef struct verdict {
 
 typedef struct owner {
     char (*acts)[64]; /* room for activations with parameters */
+    fanin__arena roles;
+    fanin__recognised seen; /* whose texts the items point to */
 } owner;
 
 typedef struct job {
@@ -290,9 +293,28 @@ static verdict weight_or_bias(const fanin__use *u, verdict weight) {
     return (verdict){0};
 }
 
+/* What the norm or attention that it takes part in makes of an operand; strength NOTHING: nothing. */
+static verdict part_of_pattern(const job *j, const fanin__use *u, const fanin_value *v) {
+    const fanin_node *n = &j->w.graph->nodes[u->node];
+    const fanin_pattern *p = fanin__recognised_at(&j->owner->seen, u->node);
+    int operand = u->slot < n->input_count ? n->inputs[u->slot] : -1;
+    if (!p || !p->spelled || operand < 0) return (verdict){0};
+    if (fanin__is_norm(p) && (operand == p->scale || operand == p->shift))
+        return (verdict){.strength = NORMAL,
+                         .cls =
+                             operand == p->scale ? FANIN_CLASS_NORM_SCALE : FANIN_CLASS_NORM_SHIFT,
+                         .layer = -1};
+    bool mask = p->kind == FANIN_PATTERN_ATTENTION && fanin__is(n, "Mul|Sub|Where");
+    if (mask && v->data && extent(v) >= 2)
+        return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
+    return (verdict){0};
+}
+
 static verdict judge_node(job *j, const fanin__use *u, const fanin_value *v) {
     const fanin__wiring *w = &j->w;
     const fanin_node *n = &w->graph->nodes[u->node];
+    verdict known = part_of_pattern(j, u, v);
+    if (known.strength != NOTHING) return known;
     if (fanin__is(n, "Conv|ConvInteger")) return weight_or_bias(u, conv_weight(n, v));
     if (fanin__is(n, "ConvTranspose")) return weight_or_bias(u, transposed_weight(n, v));
     if (fanin__is(n, "Gemm|FusedGemm"))
@@ -325,22 +347,46 @@ static verdict judge_node(job *j, const fanin__use *u, const fanin_value *v) {
     return (verdict){0};
 }
 
+/* Which of q, k and v the uses of a weight make: slices of one matrix may be multiplied apart. */
+static int attention_set(job *j, const fanin__use *uses, int count, int node) {
+    int set = fanin__follow_attention(&j->w, &j->w.graph->nodes[node]);
+    for (int i = 0; i < count && i < 8; i++)
+        if (uses[i].node != node && uses[i].seen.part &&
+            fanin__is(&j->w.graph->nodes[uses[i].node], WEIGHTED))
+            set |= fanin__follow_attention(&j->w, &j->w.graph->nodes[uses[i].node]);
+    return set;
+}
+
+/* Whether q, k and v of one matrix are as many rows each, one behind the other. */
+static bool is_even(const job *j, int node, int64_t rows, int members) {
+    const fanin_pattern *p = fanin__recognised_projection(&j->owner->seen, node);
+    if (rows % members) return false;
+    if (!p) return true;
+    int64_t size = 0;
+    for (int k = 0; k < 3; k++) {
+        if (p->projections[k] != node || p->parts[k] <= 0) continue;
+        if (size > 0 && p->parts[k] != size) return false;
+        size = p->parts[k];
+    }
+    return !p->per_head;
+}
+
 /* Dense layers and 1x1 convolutions around attention. */
-static void refine(job *j, verdict *r, const fanin_value *v) {
+static void refine(job *j, verdict *r, const fanin_value *v, const fanin__use *uses, int count) {
     const fanin_node *n = &j->w.graph->nodes[r->node];
     bool dense = r->cls == FANIN_CLASS_DENSE;
     if (!dense && !(r->cls == FANIN_CLASS_CONV && r->groups == 1 && taps(v) == 1)) return;
     static const fanin_class single[] = {[FANIN__IS_Q] = FANIN_CLASS_ATTENTION_Q,
                                          [FANIN__IS_K] = FANIN_CLASS_ATTENTION_K,
                                          [FANIN__IS_V] = FANIN_CLASS_ATTENTION_V};
-    int set = fanin__follow_attention(&j->w, n);
+    int set = attention_set(j, uses, count, r->node);
     int members = __builtin_popcount((unsigned)set);
     if (members == 1) r->cls = single[set];
     if (members > 1) {
+        int64_t rows = r->out_axis < 0 ? 0 : v->dims[r->out_axis];
         r->cls = FANIN_CLASS_ATTENTION_QKV;
-        bool even = r->out_axis >= 0 && v->dims[r->out_axis] % members == 0;
-        r->parts = even ? members : 1;
-        r->fan_out /= r->parts;
+        r->parts = rows > 0 && is_even(j, r->node, rows, members) ? members : 1;
+        if (rows > 0) r->fan_out = (double)rows / members; /* of the average one */
     }
     int x = n->input_count > 0 ? n->inputs[0] : -1;
     if (x >= 0 && !j->w.live[x] && n->input_count > 1) x = n->inputs[1];
@@ -354,7 +400,7 @@ static verdict judge(job *j, const fanin_value *v, const fanin__use *uses, int c
         r.node = uses[i].node;
         if (r.strength > best.strength) best = r;
     }
-    if (best.strength == MATRIX) refine(j, &best, v);
+    if (best.strength == MATRIX) refine(j, &best, v, uses, count);
     if (best.strength == MATRIX && j->last[best.node] &&
         (best.cls == FANIN_CLASS_DENSE || best.cls == FANIN_CLASS_CONV ||
          best.cls == FANIN_CLASS_CONV_TRANSPOSE || best.cls == FANIN_CLASS_ATTENTION_OUT))
@@ -493,9 +539,9 @@ static void follow_activations(job *j) {
             c == FANIN_CLASS_DENSE || (c >= FANIN_CLASS_CONV && c <= FANIN_CLASS_CONV_TRANSPOSE);
         int argument, result;
         if (may || c == FANIN_CLASS_OUTPUT)
-            info->tensor.nonlinearity =
-                fanin__follow_activation(&j->w, &j->w.graph->nodes[info->node], j->owner->acts[i],
-                                         sizeof j->owner->acts[i], &argument, &result);
+            info->tensor.nonlinearity = fanin__follow_activation(
+                &j->w, &j->owner->seen, &j->w.graph->nodes[info->node], j->owner->acts[i],
+                sizeof j->owner->acts[i], &argument, &result);
     }
 }
 
@@ -596,6 +642,20 @@ static fanin_status classify_graph(job *j) {
     return FANIN_OK;
 }
 
+static fanin_status tell_roles(job *j) {
+    for (int i = 0; i < j->out->count; i++) {
+        fanin__text role = {0};
+        fanin__role_of(&j->owner->seen, j->w.graph, &j->items[i], &role);
+        if (role.data) j->items[i].role = fanin__arena_strdup(&j->owner->roles, role.data);
+        bool failed = role.failed || !j->items[i].role;
+        fanin__text_fini(&role);
+        if (failed)
+            return fanin_err_set(j->err, FANIN_NOMEM, "%.200s: no memory to classify tensors",
+                                 j->w.graph->name);
+    }
+    return FANIN_OK;
+}
+
 /* ---- public ------------------------------------------------------------------------------------ */
 
 static fanin_status prepare(job *j, const fanin_graph *graph) {
@@ -628,9 +688,13 @@ fanin_status fanin_tensors_create(const fanin_graph *graph, const char *layout,
         status = fanin__classify_template(graph, layout, j.items, j.out->count, err);
     else if (status == FANIN_OK) {
         status = fanin__wiring_create(graph, &j.w, err);
+        if (status == FANIN_OK) status = fanin__recognise(graph, &j.owner->seen, err);
         if (status == FANIN_OK) status = classify_graph(&j);
+        if (status == FANIN_OK) status = tell_roles(&j);
         fanin__wiring_fini(&j.w);
     }
+    for (int i = 0; j.items && i < j.out->count; i++)
+        if (!j.items[i].role) j.items[i].role = ""; /* of a template */
     fanin_free(j.weight_of);
     fanin_free(j.last);
     if (status == FANIN_OK)
@@ -644,6 +708,8 @@ void fanin_tensors_destroy(fanin_tensors *tensors) {
     if (!tensors) return;
     owner *o = tensors->owner;
     if (o) fanin_free(o->acts);
+    if (o) fanin__arena_fini(&o->roles);
+    if (o) fanin__recognised_fini(&o->seen);
     fanin_free(o);
     fanin_free((void *)(uintptr_t)tensors->items);
     fanin_free(tensors);

@@ -4,38 +4,8 @@
 
 #include "base/base.h"
 #include "fanin/scheme.h"
-
-/* ---- wiring.c: who reads what ------------------------------------------------------------------ */
-
-typedef struct fanin__wiring {
-    const fanin_graph *graph;
-    int *first; /* readers of value v: readers[first[v]] .. readers[first[v + 1] - 1] */
-    struct fanin__reader {
-        int node, slot;
-    } * readers;
-    bool *live;  /* value depends on what the caller feeds (more than on its shape) */
-    bool *shown; /* value is an output of the graph */
-    int *mark;   /* scratch of walks, by value: the number of the walk that was here */
-    int walk;
-} fanin__wiring;
-
-fanin_status fanin__wiring_create(const fanin_graph *graph, fanin__wiring *w, fanin_err *err);
-void fanin__wiring_fini(fanin__wiring *w);
-/* The constant that `value` is, with data: stored, or made by a Constant node; NULL otherwise. */
-const fanin_value *fanin__constant(const fanin_graph *graph, int value);
-/* Whole numbers of a constant; returns how many (at most max), -1 if it is not known. */
-int fanin__constant_ints(const fanin_graph *graph, int value, int64_t *out, int max);
-/* The one number of a scalar constant; NaN if it is not known. */
-double fanin__constant_number(const fanin_graph *graph, int value);
-/* End of the readers of `value` that a walk looks at: the first 1024, so that a value read by a million
- * nodes does not make every walk long. */
-int fanin__readers_end(const fanin__wiring *w, int value);
-bool fanin__is(const fanin_node *node, const char *ops); /* node's operator is in "Conv|Gemm" */
-/* The node that makes `value`, looking behind operators that only move it; NULL if none. */
-const fanin_node *fanin__maker(const fanin__wiring *w, int value, const char *behind);
-
-#define FANIN__MOVES \
-    "Identity|Cast|Reshape|Transpose|Squeeze|Unsqueeze|Flatten|Dropout|AlphaDropout"
+#include "graph/wiring.h"
+#include "scheme/recognise.h"
 
 /* ---- trace.c: from an initialiser to its uses --------------------------------------------------- */
 
@@ -61,10 +31,10 @@ int fanin__trace(fanin__wiring *w, int value, fanin__use *uses, int *total);
 /* ---- follow.c: what comes behind and before a layer ---------------------------------------------- */
 
 /* The activation behind node's first output, as text into buf (96 bytes suffice) or static; NULL: none.
- * *argument is the value that it is applied to, *result its value, -1 where it is spelled out in several
- * nodes. */
-const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, char *buf,
-                                     size_t size, int *argument, int *result);
+ * *argument is the value that it is applied to, *result what it makes. Looks through norms. */
+const char *fanin__follow_activation(fanin__wiring *w, const fanin__recognised *r,
+                                     const fanin_node *node, char *buf, size_t size, int *argument,
+                                     int *result);
 enum { FANIN__IS_Q = 1, FANIN__IS_K = 2, FANIN__IS_V = 4 };
 /* Which inputs of attention the node's output becomes: a set of the above. */
 int fanin__follow_attention(fanin__wiring *w, const fanin_node *node);

@@ -35,12 +35,6 @@ static void push_outputs(queue *q, const fanin_node *n) {
     for (int k = 0; k < n->output_count; k++) push(q, n->outputs[k]);
 }
 
-static bool reads(const fanin_node *n, int value) {
-    for (int k = 0; k < n->input_count; k++)
-        if (n->inputs[k] == value) return true;
-    return false;
-}
-
 /* ---- activations ------------------------------------------------------------------------------- */
 
 /* Activations that are one node. */
@@ -53,39 +47,6 @@ static const char *named_activation(const fanin_graph *g, const fanin_node *n, c
     return fanin__node_activation(n, buf, size);
 }
 
-/* `op` and a Mul behind it that takes `x` again: x sigmoid(x), x tanh(softplus(x)) ... */
-static bool gates_itself(const fanin__wiring *w, int x, const fanin_node *op) {
-    int y = op->output_count > 0 ? op->outputs[0] : -1;
-    for (int i = y < 0 ? 0 : w->first[y]; y >= 0 && i < fanin__readers_end(w, y); i++) {
-        const fanin_node *n = &w->graph->nodes[w->readers[i].node];
-        if (fanin__is(n, "Mul") && reads(n, x)) return true;
-        if (fanin__is(n, "Tanh|Add|Div|Clip") && n->output_count == 1) {
-            int z = n->outputs[0];
-            for (int k = w->first[z]; k < fanin__readers_end(w, z); k++) {
-                const fanin_node *m = &w->graph->nodes[w->readers[k].node];
-                if (fanin__is(m, "Mul") && reads(m, x)) return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Activations that exporters spell out, seen from their argument x. */
-static const char *spelled_activation(const fanin__wiring *w, int x, const fanin_node *n) {
-    const fanin_graph *g = w->graph;
-    if (fanin__is(n, "Sigmoid") && gates_itself(w, x, n)) return "silu";
-    if (fanin__is(n, "Softplus") && gates_itself(w, x, n)) return "mish";
-    if (fanin__is(n, "HardSigmoid") && gates_itself(w, x, n)) return "hard_swish";
-    if (fanin__is(n, "Pow") && n->input_count == 2 && n->inputs[0] == x &&
-        fanin__constant_number(g, n->inputs[1]) == 3)
-        return "gelu_tanh";
-    if (!fanin__is(n, "Div|Mul") || n->output_count != 1) return NULL;
-    int y = n->outputs[0];
-    for (int i = w->first[y]; i < fanin__readers_end(w, y); i++)
-        if (fanin__is(&g->nodes[w->readers[i].node], "Erf")) return "gelu";
-    return NULL;
-}
-
 static bool passes_activation(const fanin__wiring *w, const fanin_node *n, int slot) {
     if (fanin__is(n, FANIN__MOVES
                   "|" NORMS
@@ -96,28 +57,38 @@ static bool passes_activation(const fanin__wiring *w, const fanin_node *n, int s
     return other >= 0 && !w->live[other];
 }
 
-const char *fanin__follow_activation(fanin__wiring *w, const fanin_node *node, char *buf,
-                                     size_t size, int *argument, int *result) {
+const char *fanin__follow_activation(fanin__wiring *w, const fanin__recognised *r,
+                                     const fanin_node *node, char *buf, size_t size, int *argument,
+                                     int *result) {
     queue q;
     *argument = *result = -1;
     start(&q, w);
     push(&q, node->output_count > 0 ? node->outputs[0] : -1);
     for (; q.head < q.tail; q.head++) {
         int x = q.values[q.head];
-        const char *spelled = NULL, *named = NULL;
-        for (int i = w->first[x]; i < fanin__readers_end(w, x) && !spelled; i++) {
-            const fanin_node *n = &w->graph->nodes[w->readers[i].node];
-            spelled = spelled_activation(w, x, n);
-            if (!named && w->readers[i].slot == 0) {
-                named = named_activation(w->graph, n, buf, size);
-                if (named) *result = n->output_count > 0 ? n->outputs[0] : -1;
+        const char *found = NULL;
+        for (int i = w->first[x]; i < fanin__readers_end(w, x); i++) {
+            int at = w->readers[i].node;
+            const fanin_node *n = &w->graph->nodes[at];
+            const fanin_pattern *p = fanin__recognised_at(r, at);
+            bool begins = p && p->spelled && p->input == x;
+            if (begins && p->kind == FANIN_PATTERN_ACTIVATION) {
+                found = p->activation; /* of several that read x a whole function says most */
+                *result = p->output;
+                break;
             }
-            if (passes_activation(w, n, w->readers[i].slot)) push(&q, n->outputs[0]);
+            if (!found && w->readers[i].slot == 0) {
+                found = named_activation(w->graph, n, buf, size);
+                if (found) *result = n->output_count > 0 ? n->outputs[0] : -1;
+            }
+            if (begins && fanin__is_norm(p))
+                push(&q, p->output);
+            else if (passes_activation(w, n, w->readers[i].slot))
+                push(&q, n->outputs[0]);
         }
-        if (!spelled && !named) continue;
+        if (!found) continue;
         *argument = x;
-        if (spelled) *result = -1;
-        return spelled ? spelled : named;
+        return found;
     }
     return NULL;
 }

@@ -91,6 +91,7 @@ static void describe(const fanin_tensor_info *info, fanin__text *out) {
     if (info->node >= 0) fanin__text_printf(out, " %s %s", info->op, info->layer);
     if (t->groups > 1) fanin__text_printf(out, ", %lld groups", (long long)t->groups);
     if (t->parts > 1) fanin__text_printf(out, ", %d packed", t->parts);
+    if (info->role[0]) fanin__text_printf(out, ", %s", info->role);
     if (info->uses > 1) fanin__text_printf(out, ", read %d times", info->uses);
 }
 

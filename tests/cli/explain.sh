@@ -31,7 +31,12 @@ exits 2 rule_that_does_not_fit "$FANIN" explain mlp:4-3 --rule '*.weight=dirac'
 exits 2 template_without_layout "$FANIN" explain a.safetensors
 exits 0 template "$FANIN" explain a.safetensors --layout torch
 
+check patterns sh -c "'$FANIN' explain gpt2:layers=2,width=64,heads=4,vocab=65 --quiet | tr '\n' ' ' | grep -q 'patterns: .*2 attentions (4 heads x 16, causal, packed q|k|v)'"
+check patterns_json sh -c "'$FANIN' explain gpt2:layers=2,width=64,heads=4,vocab=65 --quiet --json | grep -q '\"kind\":\"attention\",\"count\":2,.*\"causal\":true'"
+check no_patterns sh -c "! '$FANIN' explain mlp:4-3 --quiet | grep -q patterns"
+
 if [ -d "$shared/models/graphs" ]; then
+  check patterns_of_a_file sh -c "'$FANIN' show '$shared/models/graphs/vit_b_16.onnx' --quiet | tr '\n' ' ' | grep -q 'patterns: 12 GELU (erf form, spelled out), 25 layer norms (spelled out, eps 1e-6)'"
   for graph in "$shared"/models/graphs/*.onnx; do
     check "$(basename "$graph")" "$FANIN" explain "$graph" --quiet
   done

@@ -2,11 +2,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "scheme/classify.h"
+#include "graph/wiring.h"
 
 static fanin_status no_memory(const fanin_graph *graph, fanin_err *err) {
-    return fanin_err_set(err, FANIN_NOMEM, "%.200s: no memory to classify %d values", graph->name,
-                         graph->value_count);
+    return fanin_err_set(err, FANIN_NOMEM, "%.200s: no memory to see who reads %d values",
+                         graph->name, graph->value_count);
 }
 
 /* Counting sort of all (value, node, slot). */

@@ -71,7 +71,9 @@ typedef struct fanin_node {
     const char *op;     /* "Conv" */
     const char *domain; /* "" for ONNX's own */
     int input_count, output_count, attr_count;
-    const int *inputs; /* value indices; -1: optional input left out */
+    /* Value indices; -1: optional input left out. An If reads its condition, then the results of its first
+     * branch, then those of its second: the branches' nodes are nodes of the graph. */
+    const int *inputs;
     const int *outputs;
     const fanin_attr *attrs;
 } fanin_node;

@@ -75,15 +75,23 @@ static int make_weight(fanin_program *p, int value) {
 
 /* ---- lowering --------------------------------------------------------------------------- */
 
+enum { UNUSED, MAYBE, USED }; /* MAYBE: in a branch of an If that may not be taken */
+
+static void raise_to(char *mark, char to) {
+    if (*mark < to) *mark = to;
+}
+
 /* Nodes and values that the outputs depend on. */
 static void mark_used(const fanin_graph *g, char *nodes, char *values) {
-    for (int i = 0; i < g->output_count; i++) values[g->outputs[i]] = 1;
+    for (int i = 0; i < g->output_count; i++) values[g->outputs[i]] = USED;
     for (int i = g->node_count - 1; i >= 0; i--) {
         const fanin_node *n = &g->nodes[i];
         for (int k = 0; k < n->output_count; k++)
-            if (n->outputs[k] >= 0 && values[n->outputs[k]]) nodes[i] = 1;
-        for (int k = 0; nodes[i] && k < n->input_count; k++)
-            if (n->inputs[k] >= 0) values[n->inputs[k]] = 1;
+            if (n->outputs[k] >= 0) raise_to(&nodes[i], values[n->outputs[k]]);
+        for (int k = 0; nodes[i] && k < n->input_count; k++) {
+            bool branch = k > 0 && fanin__lower_is_if(n);
+            if (n->inputs[k] >= 0) raise_to(&values[n->inputs[k]], branch ? MAYBE : nodes[i]);
+        }
     }
 }
 
@@ -113,7 +121,7 @@ static bool lower_graph(fanin_program *p, fanin__lowering *l) {
     mark_used(g, used, values);
     make_leaves(p, l, values);
     for (int i = 0; i < g->node_count && !p->ir.failed; i++)
-        if (used[i]) fanin__lower_node(l, i);
+        if (used[i] == USED) fanin__lower_node(l, i);
     fanin_free(used);
     for (int i = 0; i < g->output_count && !p->ir.failed; i++) {
         int id = l->ids[g->outputs[i]];

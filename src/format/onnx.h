@@ -34,6 +34,11 @@ const char *fanin__onnx_text(onnx_reader *r, const fanin__wire_field *f);
 void fanin__onnx_tensor(onnx_reader *r, const fanin__wire_field *message, const char *where,
                         bool lenient, fanin_value *v);
 void fanin__onnx_node(onnx_reader *r, const fanin__wire_field *message);
+/* The graphs of an If that can become nodes of the graph around it. */
+bool fanin__onnx_find_branches(onnx_reader *r, fanin__wire node, int outputs,
+                               fanin__wire branches[2]);
+/* Reads a branch's nodes; `outputs` gets the values that it gives. Returns how many. */
+int fanin__onnx_read_branch(onnx_reader *r, fanin__wire graph, int *outputs);
 /* What exporters did to the network, into the builder's notes. */
 void fanin__onnx_notes(onnx_reader *r);
 

@@ -185,6 +185,7 @@ static node_counts count_node(fanin__wire w) {
     return n;
 }
 
+/* attrs NULL: attributes are read already. */
 static void fill_node(onnx_reader *r, fanin__wire w, fanin_node *n, int *inputs, int *outputs,
                       int output_count, fanin_attr *attrs) {
     fanin__wire_field f;
@@ -199,7 +200,7 @@ static void fill_node(onnx_reader *r, fanin__wire w, fanin_node *n, int *inputs,
                                                     : fanin__graph_unnamed(r->b, "unused");
             break;
         case NODE_ATTRIBUTE:
-            if (read_attr(r, &f, &attrs[n->attr_count])) n->attr_count++;
+            if (attrs && read_attr(r, &f, &attrs[n->attr_count])) n->attr_count++;
             break;
         default: break;
         }
@@ -231,14 +232,20 @@ void fanin__onnx_node(onnx_reader *r, const fanin__wire_field *message) {
                           n.name, n.op, INT_MAX);
         return;
     }
-    int *inputs = take(r, count.inputs, sizeof *inputs);
+    fanin__wire branches[2];
+    bool split = !strcmp(n.op, "If") && !n.domain[0] && count.inputs == 1 && count.outputs > 0 &&
+                 fanin__onnx_find_branches(r, w, (int)count.outputs, branches);
+    size_t read = split ? 2 * count.outputs : 0; /* what the branches give */
+    int *inputs = take(r, count.inputs + read, sizeof *inputs);
     int *outputs = take(r, count.outputs, sizeof *outputs);
     fanin_attr *attrs = take(r, count.attrs, sizeof *attrs);
     if (!ok(r)) return;
     n.inputs = inputs;
     n.outputs = outputs;
     n.attrs = attrs;
-    fill_node(r, w, &n, inputs, outputs, (int)count.outputs, attrs);
+    fill_node(r, w, &n, inputs, outputs, (int)count.outputs, split ? NULL : attrs);
+    for (int i = 0; split && i < 2 && ok(r); i++)
+        n.input_count += fanin__onnx_read_branch(r, branches[i], inputs + n.input_count);
     if (!ok(r)) return;
     fanin__graph_adopt_node(r->b, &n);
 }

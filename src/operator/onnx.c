@@ -80,6 +80,7 @@ static const fanin__onnx_row table[] = {
     ROW("Sum", variadic, FANIN__ADD),
     ROW("Mean", variadic, FANIN__DIV),
     ROW("Where", where, 0),
+    ROW("If", if, 0),
     ROW("Cast", cast, 0),
     ROW("CastLike", cast, 1),
     ROW("Identity", identity, 0),
@@ -164,6 +165,52 @@ const fanin__onnx_row *fanin__onnx_find(const char *domain, const char *name) {
     for (size_t i = 0; i < FANIN_COUNT(table); i++)
         if (!strcmp(table[i].name, name) && !strcmp(table[i].domain, domain)) return &table[i];
     return NULL;
+}
+
+bool fanin__lower_is_if(const fanin_node *n) {
+    return !n->domain[0] && !strcmp(n->op, "If") && n->input_count > 1;
+}
+
+static bool is_lowered(const fanin__lowering *l, const fanin_node *n) {
+    for (int i = 0; i < n->output_count; i++)
+        if (n->outputs[i] >= 0 && l->ids[n->outputs[i]] >= 0) return true;
+    return false;
+}
+
+/* Of a nested If only the condition: it asks for the rest itself. */
+static void want_inputs(const fanin__lowering *l, const fanin_node *n, char *wanted) {
+    int count = fanin__lower_is_if(n) ? 1 : n->input_count;
+    for (int i = 0; i < count; i++) {
+        int producer = n->inputs[i] < 0 ? -1 : l->graph->values[n->inputs[i]].producer;
+        if (producer >= 0) wanted[producer] = 1;
+    }
+}
+
+int fanin__lower_value(fanin__lowering *l, int value) {
+    const fanin_graph *g = l->graph;
+    int last = g->values[value].producer;
+    if (l->ir->failed || last < 0 || l->ids[value] >= 0) return l->ids[value];
+    enum { DEEPEST = 64 };
+    if (l->depth >= DEEPEST)
+        return fanin__ir_fail(l->ir, FANIN_LIMIT, "branches that want more than %d others",
+                              DEEPEST);
+    const fanin_node *asking = l->node;
+    char where[sizeof l->ir->where], *wanted = fanin_calloc((size_t)last + 1, 1);
+    if (!wanted) return fanin__ir_fail(l->ir, FANIN_NOMEM, "no memory for a branch");
+    memcpy(where, l->ir->where, sizeof where);
+    wanted[last] = 1;
+    for (int i = last; i >= 0; i--) {
+        if (wanted[i]) wanted[i] = !is_lowered(l, &g->nodes[i]);
+        if (wanted[i]) want_inputs(l, &g->nodes[i], wanted);
+    }
+    l->depth++;
+    for (int i = 0; i <= last && !l->ir->failed; i++)
+        if (wanted[i]) fanin__lower_node(l, i);
+    l->depth--;
+    fanin_free(wanted);
+    l->node = asking;
+    memcpy(l->ir->where, where, sizeof where);
+    return l->ids[value];
 }
 
 void fanin__lower_node(fanin__lowering *l, int node) {

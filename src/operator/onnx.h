@@ -15,6 +15,7 @@ typedef struct fanin__lowering {
     int *ids;        /* node of each value of the graph, -1: not lowered */
     int *statistics; /* by value: node of what a running statistic becomes, -1: none */
     const fanin_node *node;
+    int depth; /* of branches within branches */
 } fanin__lowering;
 
 /* One row an operator. */
@@ -32,6 +33,10 @@ const fanin__onnx_row *fanin__onnx_at(int i);
 /* Lowers node `node` of the graph; its inputs are lowered already. UNSUPPORTED names node, operator
  * and opset. */
 void fanin__lower_node(fanin__lowering *l, int node);
+/* An If that the reader took apart: it reads its condition, what the first branch gives, what the second
+ * gives. Nodes that only branches want are lowered when the If asks for them. */
+bool fanin__lower_is_if(const fanin_node *node);
+int fanin__lower_value(fanin__lowering *l, int value);
 /* A constant or an initialiser's payload as a constant of the ir. */
 int fanin__lower_payload(fanin__ir *ir, const fanin_value *value);
 
@@ -75,6 +80,7 @@ FANIN__LOWER(variadic)
 FANIN__LOWER(pow)
 FANIN__LOWER(mod)
 FANIN__LOWER(where)
+FANIN__LOWER(if)
 FANIN__LOWER(cast)
 FANIN__LOWER(identity)
 FANIN__LOWER(dropout)

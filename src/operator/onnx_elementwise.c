@@ -227,6 +227,45 @@ void fanin__lower_where(fanin__lowering *l, int arg) {
     set(l, fanin__emit_select(l->ir, c, a, fanin__lower_in(l, 2)));
 }
 
+/* A known condition takes its branch, and the other one is never looked at; else both are computed. */
+void fanin__lower_if(fanin__lowering *l, int arg) {
+    (void)arg;
+    fanin__ir *ir = l->ir;
+    const fanin_node *n = l->node;
+    int condition = fanin__lower_in(l, 0), count = n->output_count;
+    double known;
+    if (condition < 0) return;
+    if (n->input_count != 1 + 2 * count) {
+        fanin__lower_fail(l, "these branches are not read");
+        return;
+    }
+    if (ir->nodes[condition].count != 1) {
+        fanin__ir_fail(ir, FANIN_SHAPE, "the condition has %zu elements, expected one",
+                       ir->nodes[condition].count);
+        return;
+    }
+    if (fanin__const_value(ir, condition, &known)) {
+        for (int i = 0; i < count; i++)
+            fanin__lower_out(l, i, fanin__lower_value(l, n->inputs[1 + i + (known ? 0 : count)]));
+        return;
+    }
+    condition = fanin__emit_cast(ir, fanin__emit_reshape(ir, condition, 0, NULL), FANIN_BOOL);
+    for (int i = 0; i < count; i++) {
+        int a = fanin__lower_value(l, n->inputs[1 + i]);
+        int b = fanin__lower_value(l, n->inputs[1 + count + i]);
+        if (a < 0 || b < 0) return;
+        fanin__node p = ir->nodes[a], q = ir->nodes[b];
+        if (p.rank != q.rank || memcmp(p.dims, q.dims, (size_t)p.rank * sizeof p.dims[0]) != 0) {
+            char s[160], t[160];
+            fanin__ir_fail(ir, FANIN_SHAPE,
+                           "branches give %s and %s, and which one is not known beforehand",
+                           fanin__node_shape_text(&p, s), fanin__node_shape_text(&q, t));
+            return;
+        }
+        fanin__lower_out(l, i, fanin__emit_select(ir, condition, a, b));
+    }
+}
+
 /* All floating types are the program's, all integers 64 bits wide. */
 bool fanin__lower_type(fanin__lowering *l, int64_t code, fanin_dtype *dtype) {
     switch (code) {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fanin/engine.h"
 #include "format/format.h"
 #include "format/onnx_fields.h"
 #include "format/wire_write.h"
@@ -551,4 +552,91 @@ TEST(odd_files_are_read) {
     assert_non_null(strstr(g->notes, "1 attributes hold subgraphs"));
     fanin_graph_destroy(g);
     free(hold);
+}
+
+/* A branch that gives what one node makes of x; `out` is its name inside. */
+static void add_branch(fanin__text *node, const char *name, const char *op, const char *out) {
+    fanin__text attr = {0}, body = {0}, info = {0};
+    add_node(&body, op, "x", out);
+    fanin__put_string(&info, INFO_NAME, out);
+    nest(&body, GRAPH_OUTPUT, &info);
+    fanin__put_string(&attr, ATTR_NAME, name);
+    nest(&attr, ATTR_G, &body);
+    fanin__put_int(&attr, ATTR_TYPE, 5);
+    nest(node, NODE_ATTRIBUTE, &attr);
+}
+
+/* y = taken ? Neg(x) : op(x), of x = (2, 3). condition 1, 0: known; -1: computed from x. */
+static fanin_graph *branching(const char *otherwise, const char *name, int condition, void **hold) {
+    fanin__text graph = {0}, node = {0}, info = {0}, t = {0};
+    const int64_t dims[1] = {2}, one[1] = {1};
+    const float numbers[2] = {2, 3};
+    begin_tensor(&t, "x", 1, 1, dims);
+    fanin__put_bytes(&t, TENSOR_RAW, (const char *)numbers, sizeof numbers);
+    nest(&graph, GRAPH_INITIALIZER, &t);
+    begin_tensor(&t, "known", 9, 1, one);
+    fanin__put_bytes(&t, TENSOR_RAW, condition == 1 ? "\1" : "\0", 1);
+    nest(&graph, GRAPH_INITIALIZER, &t);
+    add_node(&graph, "ReduceMax", "x", "largest");
+    fanin__put_string(&node, NODE_INPUT, condition < 0 ? "largest" : "known");
+    fanin__put_string(&node, NODE_OUTPUT, "y");
+    fanin__put_string(&node, NODE_OP, "If");
+    add_branch(&node, "then_branch", "Neg", "a");
+    add_branch(&node, "else_branch", otherwise, name);
+    nest(&graph, GRAPH_NODE, &node);
+    fanin__put_string(&info, INFO_NAME, "y");
+    nest(&graph, GRAPH_OUTPUT, &info);
+    fanin__text m = model_of(&graph);
+    fanin_graph *g;
+    fanin_err err = {0};
+    assert_ok_err(parse(&m, &g, &err, hold), err);
+    return g;
+}
+
+TEST(branches_of_an_if_are_nodes) {
+    static const struct {
+        const char *otherwise;
+        int condition;
+        float y[2];
+    } cases[] = {{"Exp", 1, {-2, -3}}, /* an operator that is not there is never looked at */
+                 {"Nonsense", 1, {-2, -3}},
+                 {"Abs", 0, {2, 3}},
+                 {"Abs", -1, {-2, -3}}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        void *hold;
+        fanin_program *p;
+        fanin_err err = {0};
+        fanin_graph *g = branching(cases[i].otherwise, "b", cases[i].condition, &hold);
+        assert_string_equal(g->notes, "");
+        fanin_program_options o = {.dtype = FANIN_F32, .eval = true};
+        assert_ok_err(fanin_program_create(g, &o, &p, &err), err);
+        assert_ok_err(fanin_program_run(p, &err), err);
+        fanin_buffer y = fanin_program_output(p, 0);
+        assert_int_equal(y.count, 2);
+        assert_memory_equal(y.data, cases[i].y, sizeof cases[i].y);
+        fanin_program_destroy(p);
+        fanin_graph_destroy(g);
+        free(hold);
+    }
+}
+
+TEST(branches_that_cannot_be_read_or_run_are_named) {
+    static const struct {
+        const char *otherwise, *name, *says;
+        int condition;
+    } cases[] = {{"Abs", "a", "these branches are not read", 1}, /* one name in both */
+                 {"Nonsense", "b", "operator Nonsense of opset 15", 0},
+                 {"Size", "b", "branches give 2 and scalar", -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        void *hold;
+        fanin_program *p;
+        fanin_err err = {0};
+        fanin_graph *g = branching(cases[i].otherwise, cases[i].name, cases[i].condition, &hold);
+        fanin_program_options o = {.dtype = FANIN_F32};
+        fanin_status status = fanin_program_create(g, &o, &p, &err);
+        if (status == FANIN_OK || !strstr(err.message, cases[i].says))
+            fail_msg("case %zu: status %d, '%s'", i, (int)status, err.message);
+        fanin_graph_destroy(g);
+        free(hold);
+    }
 }

@@ -218,30 +218,11 @@ static const op_case cases[] = {
 };
 
 /* Rows whose results are constants, whole numbers or truth values, or steps. */
-static const char *const without_gradient[] = {"Sign",
-                                               "Floor",
-                                               "Ceil",
-                                               "Round",
-                                               "Not",
-                                               "IsNaN",
-                                               "IsInf",
-                                               "Equal",
-                                               "Less",
-                                               "LessOrEqual",
-                                               "Greater",
-                                               "GreaterOrEqual",
-                                               "And",
-                                               "Or",
-                                               "Xor",
-                                               "ArgMax",
-                                               "ArgMin",
-                                               "Constant",
-                                               "ConstantOfShape",
-                                               "Shape",
-                                               "Size",
-                                               "Range",
-                                               "EyeLike",
-                                               "Hardmax"};
+static const char *const without_gradient[] = {
+    "Sign",  "Floor", "Ceil",    "Round",       "Not",      "IsNaN",           "IsInf",
+    "Equal", "If",    "Less",    "LessOrEqual", "Greater",  "GreaterOrEqual",  "And",
+    "Or",    "Xor",   "ArgMax",  "ArgMin",      "Constant", "ConstantOfShape", "Shape",
+    "Size",  "Range", "EyeLike", "Hardmax"};
 
 /* ---- a network of the node, its gradient, tangent and second derivative ------------------ */
 

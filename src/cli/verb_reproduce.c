@@ -104,7 +104,8 @@ static void print_claim(cli *c, const fanin_claim *x) {
 
 static void print(cli *c, const fanin_reproduction *r) {
     int n[5] = {0};
-    printf("%s: %s\n\n", r->paper, r->title);
+    cli_wrapped(r->title, printf("%s:", r->paper));
+    printf("\n");
     for (int i = 0; i < r->claim_count; i++) {
         print_claim(c, &r->claims[i]);
         n[r->claims[i].verdict]++;

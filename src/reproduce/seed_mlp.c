@@ -63,6 +63,29 @@ static fanin_status zero_symmetry(fanin__lab *lab, fanin_claim *c, fanin_err *er
     return FANIN_OK;
 }
 
+/* Constant weights are as symmetric as zero ones: only what both do is owed to symmetry. */
+static fanin_status zero_stalls(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
+    static const char *const settings[] = {"for zero weights with ReLU", "zero with sigmoid",
+                                           "constant 0.5 with ReLU", "constant 0.5 with sigmoid"};
+    const fanin_seed_cell *cells[4];
+    bool holds[4];
+    FANIN_TRY(run(lab, FANIN__RELU, "zeros", 0, &cells[0], err));
+    FANIN_TRY(run(lab, FANIN__SIGMOID, "zeros", 0, &cells[1], err));
+    FANIN_TRY(run(lab, FANIN__RELU, "constant:value=0.5", 0, &cells[2], err));
+    FANIN_TRY(run(lab, FANIN__SIGMOID, "constant:value=0.5", 0, &cells[3], err));
+    /* the norm at the start is 0, or that of six weights of 0.5 */
+    for (int i = 0; i < 4; i++)
+        holds[i] = fabs(cells[i]->weight_norm - (i < 2 ? 0 : sqrt(1.5))) < 1e-6;
+    fanin__measured(c,
+                    "norm of all weights after 500 epochs: zero weights %.2g with ReLU and %.2g "
+                    "with sigmoid, where every gradient is exactly 0; constant 0.5 went from %.2f "
+                    "to %.2f and %.2f, as symmetric as before. Zeros stall, symmetry does not",
+                    cells[0]->weight_norm, cells[1]->weight_norm, sqrt(1.5), cells[2]->weight_norm,
+                    cells[3]->weight_norm);
+    fanin__judge_where(c, 4, settings, holds);
+    return FANIN_OK;
+}
+
 static fanin_status zero_fails(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
     const char *const models[] = {FANIN__RELU, FANIN__SIGMOID, FANIN__RELU ",norm=batch",
                                   FANIN__SIGMOID ",norm=batch"};
@@ -141,6 +164,37 @@ static fanin_status random_slow(fanin__lab *lab, fanin_claim *c, fanin_err *err)
         adam->median, adam_he->median, 100 * adam->success, 100 * adam_he->success, plain->median,
         plain_he->median, 100 * sigmoid->success, 100 * sigmoid_he->success);
     fanin__judge_where(c, 3, settings, holds);
+    return FANIN_OK;
+}
+
+/* Ten hidden layers of sixteen units, where He's std is 0.35. */
+static fanin_status random_deep(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
+    static const char *const optimizers[] = {"sgd:lr=0.1", "adam:lr=0.01"};
+    static const char *const schemes[] = {"he", FANIN__SMALL, "normal:std=1"};
+    static const char *const settings[] = {"for std 0.01 with SGD", "std 1 with SGD",
+                                           "std 0.01 with Adam", "std 1 with Adam"};
+    const fanin_seed_cell *cells[2][3];
+    bool holds[4];
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 3; k++)
+            FANIN_TRY(fanin__run_cell(lab,
+                                      &(fanin__cell_spec){.model = FANIN__DEEP,
+                                                          .scheme = schemes[k],
+                                                          .optimizer = optimizers[i],
+                                                          .epochs = 200,
+                                                          .seeds = 200},
+                                      &cells[i][k], err));
+        for (int k = 0; k < 2; k++) holds[2 * i + k] = fanin__more(cells[i][0], cells[i][k + 1]);
+    }
+    fanin__measured(c,
+                    "10 hidden layers of 16 ReLU units, success in 200 epochs with He, std 0.01, "
+                    "std 1: SGD %.0f, %.0f, %.0f %% (of the last %.0f %% diverge), Adam %.0f, "
+                    "%.0f, %.0f %%",
+                    100 * cells[0][0]->success, 100 * cells[0][1]->success,
+                    100 * cells[0][2]->success, 100 * cells[0][2]->diverged,
+                    100 * cells[1][0]->success, 100 * cells[1][1]->success,
+                    100 * cells[1][2]->success);
+    fanin__judge_where(c, 4, settings, holds);
     return FANIN_OK;
 }
 
@@ -257,6 +311,31 @@ static fanin_status xavier_less(fanin__lab *lab, fanin_claim *c, fanin_err *err)
         100 * he->success, 100 * he->low, 100 * he->high, he->median, 100 * xavier8->success,
         100 * he8->success);
     fanin__judge_where(c, 3, settings, holds);
+    return FANIN_OK;
+}
+
+static fanin_status xavier_saturating(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
+    static const char *const models[] = {FANIN__SIGMOID, "mlp:2-2-1,act=tanh"};
+    static const char *const settings[] = {"for sigmoid against He", "sigmoid against std 0.01",
+                                           "tanh against He", "tanh against std 0.01"};
+    static const char *const schemes[] = {"xavier", "he", FANIN__SMALL};
+    const fanin_seed_cell *cells[2][3];
+    bool holds[4];
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 3; k++)
+            FANIN_TRY(run(lab, models[i], schemes[k], 0, &cells[i][k], err));
+        for (int k = 0; k < 2; k++) holds[2 * i + k] = fanin__more(cells[i][0], cells[i][k + 1]);
+    }
+    fanin__measured(
+        c,
+        "success with Xavier, He, std 0.01: sigmoid %.1f [%.1f, %.1f], %.1f [%.1f, %.1f], %.1f "
+        "%%; tanh %.1f [%.1f, %.1f], %.1f [%.1f, %.1f], %.1f %%",
+        100 * cells[0][0]->success, 100 * cells[0][0]->low, 100 * cells[0][0]->high,
+        100 * cells[0][1]->success, 100 * cells[0][1]->low, 100 * cells[0][1]->high,
+        100 * cells[0][2]->success, 100 * cells[1][0]->success, 100 * cells[1][0]->low,
+        100 * cells[1][0]->high, 100 * cells[1][1]->success, 100 * cells[1][1]->low,
+        100 * cells[1][1]->high, 100 * cells[1][2]->success);
+    fanin__judge_where(c, 4, settings, holds);
     return FANIN_OK;
 }
 
@@ -396,6 +475,10 @@ static const fanin__claim_row rows[] = {
      .where = "1 Zero Initialization, limitations",
      .text = "zero weights lead to zero activations, especially with sigmoid or tanh",
      .measure = zero_activations},
+    {.id = "zero-stalls",
+     .where = "relation to training mechanics, backpropagation",
+     .text = "zero initialization stalls backpropagation due to symmetry",
+     .measure = zero_stalls},
     {.id = "zero-fails-xor",
      .where = "example, zero",
      .text = "zero: fails due to symmetry, unable to solve XOR",
@@ -409,6 +492,11 @@ static const fanin__claim_row rows[] = {
      .where = "example, random",
      .text = "random (sigma = 0.01) may converge slowly due to vanishing gradients",
      .measure = random_slow},
+    {.id = "random-deep",
+     .where = "2 Random Initialization, limitations",
+     .text = "random weights are poor for deep networks: small ones make gradients vanish, large "
+             "ones explode",
+     .measure = random_deep},
     {.id = "he-50-epochs",
      .where = "example, He",
      .text = "He: about 50 epochs to converge",
@@ -438,6 +526,10 @@ static const fanin__claim_row rows[] = {
      .where = "example, Xavier",
      .text = "Xavier works for shallow networks but is less optimal than He for ReLU",
      .measure = xavier_less},
+    {.id = "xavier-sigmoid-tanh",
+     .where = "3 Xavier Initialization, use cases; 4 He Initialization, limitations",
+     .text = "Xavier is ideal for sigmoid and tanh, He less effective there",
+     .measure = xavier_saturating},
     {.id = "fastest",
      .where = "example, outcome",
      .text = "He + Adam + BatchNorm converges fastest, followed by Xavier + Adam",

@@ -25,5 +25,6 @@ bool fanin__faster(const fanin_seed_cell *a, const fanin_seed_cell *b);
 #define FANIN__SMALL   "normal:std=0.01"
 #define FANIN__RELU    "mlp:2-2-1,act=relu"
 #define FANIN__SIGMOID "mlp:2-2-1,act=sigmoid"
+#define FANIN__DEEP    "mlp:2-16x10-1,act=relu"
 
 #endif

@@ -139,17 +139,19 @@ fanin_status fanin__seed_he_clipping(fanin__lab *lab, fanin_claim *c, fanin_err 
     static const char *const rates[] = {"sgd:lr=0.1", "sgd:lr=1", "adam:lr=0.01", "adam:lr=0.1"};
     static const char *const settings[] = {"for SGD at 0.1", "for SGD at 1", "for Adam at 0.01",
                                            "for Adam at 0.1"};
-    const char *deep = "mlp:2-16x10-1,act=relu", *normed = "mlp:2-16x10-1,act=relu,norm=batch";
     const fanin_seed_cell *plain[4], *clipped[4], *bn[4];
     bool holds[4];
     for (int i = 0; i < 4; i++) {
-        fanin__cell_spec s = {
-            .model = deep, .scheme = "he", .optimizer = rates[i], .epochs = 200, .seeds = 200};
+        fanin__cell_spec s = {.model = FANIN__DEEP,
+                              .scheme = "he",
+                              .optimizer = rates[i],
+                              .epochs = 200,
+                              .seeds = 200};
         FANIN_TRY(fanin__run_cell(lab, &s, &plain[i], err));
         s.clip_norm = 1;
         FANIN_TRY(fanin__run_cell(lab, &s, &clipped[i], err));
         s.clip_norm = 0;
-        s.model = normed;
+        s.model = FANIN__DEEP ",norm=batch";
         FANIN_TRY(fanin__run_cell(lab, &s, &bn[i], err));
         holds[i] = fanin__more(clipped[i], plain[i]) && fanin__more(bn[i], plain[i]);
     }

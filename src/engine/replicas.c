@@ -24,9 +24,7 @@ static fanin_status arena_init(const fanin_program *p, struct fanin__replicas *r
     l->roots = fanin_calloc(roots + 1, sizeof *l->roots);
     if (!l->roots) return fanin_err_set(err, FANIN_NOMEM, "no memory for replicas");
     for (size_t i = 0; i < roots; i++) {
-        int node = p->roots[i].node;
-        l->roots[i] = (fanin__root){
-            .node = node < 0 ? -1 : r->node_of[node], .own = p->roots[i].own, .slot = -1};
+        l->roots[i] = (fanin__root){.node = r->root_node[i], .own = p->roots[i].own, .slot = -1};
     }
     FANIN_TRY(fanin__steps_create(&l->plan, &r->ir, l->roots, p->root_count, err));
     if (r->ir.dtype == FANIN_F32 && !p->options.reference) fanin__fast_choose_lanes(&l->plan);
@@ -67,6 +65,19 @@ static void mark_many(const fanin_program *p, char *many) {
     }
 }
 
+/* Gradients are of every replica, those too that depend on nothing (a step function.s: always 0): an update
+ * of all lanes reads one of each. */
+static void place_roots(const fanin_program *p, struct fanin__replicas *r) {
+    for (int i = 0; i < p->root_count; i++) {
+        int node = p->roots[i].node;
+        r->root_node[i] = node < 0 ? -1 : r->node_of[node];
+        r->root_many[i] = node >= 0 && r->many[node];
+        if (node < 0 || !p->roots[i].own || r->root_many[i]) continue;
+        r->root_node[i] = fanin__vmap_widen(&r->ir, r->root_node[i], (int64_t)r->lanes);
+        r->root_many[i] = 1;
+    }
+}
+
 /* The ir for `lanes` and one arena. */
 static fanin_status rewrite(fanin_program *p, struct fanin__replicas *r, size_t lanes,
                             fanin_err *err) {
@@ -79,7 +90,8 @@ static fanin_status rewrite(fanin_program *p, struct fanin__replicas *r, size_t 
     r->lanes = lanes;
     fanin_status status = fanin__vmap(&p->ir, &r->ir, (int64_t)lanes, wanted, r->many, r->node_of);
     fanin_free(wanted);
-    if (status != FANIN_OK) return fanin_err_set(err, status, "%s", r->ir.err.message);
+    if (status == FANIN_OK) place_roots(p, r);
+    if (r->ir.failed) return fanin_err_set(err, r->ir.err.status, "%s", r->ir.err.message);
     return arena_init(p, r, &r->arenas[0], err);
 }
 
@@ -127,10 +139,12 @@ fanin_status fanin__replicas_create(fanin_program *p, fanin_err *err) {
     r->count = (size_t)p->options.replicas;
     r->many = fanin_calloc(nodes + 1, 1);
     r->node_of = fanin_calloc(nodes + 1, sizeof *r->node_of);
+    r->root_node = fanin_calloc((size_t)p->root_count + 1, sizeof *r->root_node);
+    r->root_many = fanin_calloc((size_t)p->root_count + 1, 1);
     r->arena_count = fanin_threads();
     r->arenas = fanin_calloc(r->arena_count, sizeof *r->arenas);
     fanin__ir_init(&r->ir, p->ir.dtype);
-    if (!r->many || !r->node_of || !r->arenas)
+    if (!r->many || !r->node_of || !r->root_node || !r->root_many || !r->arenas)
         return fanin_err_set(err, FANIN_NOMEM, "no memory for replicas");
     FANIN_TRY(rewrite(p, r, FANIN__LANES_MIN, err));
     size_t lanes = choose_lanes(r);
@@ -155,6 +169,8 @@ void fanin__replicas_destroy(struct fanin__replicas *r) {
     fanin_free(r->arenas);
     fanin_free(r->many);
     fanin_free(r->node_of);
+    fanin_free(r->root_node);
+    fanin_free(r->root_many);
     fanin_free(r->leaves);
     fanin_free(r->results);
     fanin_free(r->visible);
@@ -196,7 +212,7 @@ static fanin__lanes_array lanes_result(const fanin_program *p, const fanin__lane
     if (root < 0 || l->roots[root].slot < 0) return (fanin__lanes_array){0};
     int node = p->roots[root].node;
     return (fanin__lanes_array){l->plan.slots[l->roots[root].slot].tensor.data,
-                                p->ir.nodes[node].count, p->replicas->many[node]};
+                                p->ir.nodes[node].count, p->replicas->root_many[root]};
 }
 
 fanin__lanes_array fanin__lanes_get(const fanin_program *p, const fanin__lanes *l,

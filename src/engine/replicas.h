@@ -25,6 +25,8 @@ struct fanin__replicas {
     fanin__ir ir;
     char *many;     /* by node of the program's ir: has an axis of replicas */
     int *node_of;   /* by the same: node of ours */
+    int *root_node; /* by root of the program: node of ours */
+    char *root_many;
     char *visible;  /* one block; in it, what callers see: */
     void **leaves;  /* by node of the program's ir, NULL for what is no leaf */
     void **results; /* by root */

@@ -11,13 +11,13 @@ typedef struct rewrite {
     const int *node_of;
 } rewrite;
 
-/* A shared node as one that repeats over the lanes. */
-static int widened(const rewrite *r, int id) {
-    fanin__node n = r->to->nodes[id];
+int fanin__vmap_widen(fanin__ir *to, int id, int64_t lanes) {
+    if (to->failed) return -1;
+    fanin__node n = to->nodes[id];
     n.dims[n.rank] = 1;
-    id = fanin__emit_reshape(r->to, id, n.rank + 1, n.dims);
-    n.dims[n.rank] = r->lanes;
-    return fanin__emit_broadcast(r->to, id, n.rank + 1, n.dims);
+    id = fanin__emit_reshape(to, id, n.rank + 1, n.dims);
+    n.dims[n.rank] = lanes;
+    return fanin__emit_broadcast(to, id, n.rank + 1, n.dims);
 }
 
 static int unsupported(const rewrite *r, const fanin__node *n, const char *why) {
@@ -60,7 +60,8 @@ static int rewritten(const rewrite *r, const fanin__node *n, bool many) {
     else if (op > FANIN__MATMUL)
         return unsupported(r, n, "has no rule for replicas");
     for (int i = 0; i < n->input_count; i++)
-        if (!r->many[n->inputs[i]] && !(indexed && i == indices)) in[i] = widened(r, in[i]);
+        if (!r->many[n->inputs[i]] && !(indexed && i == indices))
+            in[i] = fanin__vmap_widen(r->to, in[i], r->lanes);
     keep_last_axis(&attr, op, rank);
     dims[rank++] = r->lanes;
     return fanin__emit(r->to, op, in, n->input_count, &attr, rank, dims);

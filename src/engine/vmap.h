@@ -15,5 +15,7 @@
  * per-replica indices, fused rows). */
 fanin_status fanin__vmap(const fanin__ir *from, fanin__ir *to, int64_t lanes, const char *wanted,
                          char *many, int *node_of);
+/* A shared node of `to` as one that repeats over the lanes: a new last axis. -1 when the ir has failed. */
+int fanin__vmap_widen(fanin__ir *to, int id, int64_t lanes);
 
 #endif

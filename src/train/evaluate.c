@@ -10,22 +10,21 @@ static size_t largest(const float *v, size_t n) {
     return best;
 }
 
-/* What one output means as a class, 0 or 1: above 0 for losses of logits, above 1/2 for others. */
-static int64_t side(const fanin_trainer *t, float y) {
+float fanin__class_border(const fanin_trainer *t) {
     fanin_loss_info loss = {.target = FANIN_TARGET_CLASS};
     if (t->options.loss)
         (void)fanin_loss_find(t->options.loss, &loss, NULL); /* it was read before */
-    return y > (loss.target == FANIN_TARGET_REAL ? 0.5f : 0);
+    return loss.target == FANIN_TARGET_REAL ? 0.5f : 0;
 }
 
 static uint64_t count_errors(const fanin_trainer *t) {
     fanin_buffer y = fanin_program_output(t->eval, 0), target = fanin_program_target(t->eval);
-    const float *answers = y.data, *wanted = target.data;
+    const float *answers = y.data, *wanted = target.data, border = fanin__class_border(t);
     size_t classes = (size_t)y.dims[y.rank - 1], rows = y.count / classes;
     uint64_t errors = 0;
     for (size_t r = 0; r < rows; r++) {
         const float *row = answers + r * classes;
-        int64_t said = classes == 1 ? side(t, *row) : (int64_t)largest(row, classes), label;
+        int64_t said = classes == 1 ? *row > border : (int64_t)largest(row, classes), label;
         if (target.dtype == FANIN_I64)
             label = ((const int64_t *)target.data)[r];
         else

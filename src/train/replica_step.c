@@ -24,7 +24,9 @@ fanin_status fanin__block_load(const fanin__block *b, uint64_t step, const char 
                  target = fanin_program_target(b->single->train);
     size_t size = fanin_dtype_size(target.dtype);
     for (size_t l = 0; l < b->present; l++) {
-        b->single->order = fanin_stream_init(t->options.train.seed + b->first + l, "train/order");
+        uint64_t seed = t->options.train.seed + b->first + l;
+        b->single->order = fanin_stream_init(seed, "train/order");
+        b->single->augment.stream = fanin_stream_init(seed, "train/augment");
         FANIN_TRY(fanin__batch_load(b->single, step, err));
         for (size_t i = 0; i < x.count; i++)
             ((float *)x.data)[i * t->lanes + l] = ((const float *)one.data)[i];
@@ -170,17 +172,31 @@ void fanin__block_update(const fanin__block *b, uint64_t step) {
 
 /* ---- errors -------------------------------------------------------------------------------------- */
 
-static void wrong_by_sign(size_t lanes, const float *z, bool one, unsigned char *wrong) {
-    if (one)
-        for (size_t l = 0; l < lanes; l++) wrong[l] |= !(z[l] > 0);
-    else
-        for (size_t l = 0; l < lanes; l++) wrong[l] |= !(z[l] <= 0);
+/* The class that row r of lane l should have. */
+static size_t wanted(const fanin__lanes_target *t, size_t lanes, size_t classes, size_t r,
+                     size_t l) {
+    size_t step = t->own ? lanes : 1, lane = t->own ? l : 0, best = 0;
+    if (t->dtype == FANIN_I64) return (size_t)((const int64_t *)t->data)[r * step + lane];
+    const float *row = (const float *)t->data + r * classes * step + lane;
+    if (classes == 1) return (size_t)*row;
+    for (size_t c = 1; c < classes; c++)
+        if (row[c * step] > row[best * step]) best = c;
+    return best;
 }
 
-static void wrong_by_maximum(size_t lanes, size_t classes, size_t at, const float *z,
+static void wrong_by_side(size_t lanes, const float *z, float border, bool one,
+                          unsigned char *wrong) {
+    if (one)
+        for (size_t l = 0; l < lanes; l++) wrong[l] |= !(z[l] > border);
+    else
+        for (size_t l = 0; l < lanes; l++) wrong[l] |= !(z[l] <= border);
+}
+
+/* Lanes of one target, `stride` numbers from class to class. */
+static void wrong_by_maximum(size_t lanes, size_t stride, size_t classes, size_t at, const float *z,
                              unsigned char *wrong) {
-    const float *best = z + at * lanes;
-    for (size_t c = 0; c < classes; c++, z += lanes) {
+    const float *best = z + at * stride;
+    for (size_t c = 0; c < classes; c++, z += stride) {
         if (c < at)
             for (size_t l = 0; l < lanes; l++) wrong[l] |= !(best[l] > z[l]);
         else
@@ -189,24 +205,14 @@ static void wrong_by_maximum(size_t lanes, size_t classes, size_t at, const floa
 }
 
 void fanin__lanes_wrong(size_t lanes, size_t rows, size_t classes, const float *y,
-                        const int64_t *target, bool own, unsigned char *wrong) {
-    for (size_t r = 0; r < rows; r++, y += classes * lanes) {
-        if (own) { /* a target a lane */
-            for (size_t l = 0; l < lanes; l++) {
-                size_t at = (size_t)target[r * lanes + l];
-                if (classes == 1) {
-                    wrong_by_sign(1, y + l, at != 0, wrong + l);
-                    continue;
-                }
-                for (size_t c = 0; c < classes; c++) {
-                    float v = y[c * lanes + l], best = y[at * lanes + l];
-                    wrong[l] |= c < at ? !(best > v) : !(best >= v);
-                }
-            }
-        } else if (classes == 1) {
-            wrong_by_sign(lanes, y, target[r] != 0, wrong);
-        } else {
-            wrong_by_maximum(lanes, classes, (size_t)target[r], y, wrong);
+                        const fanin__lanes_target *target, unsigned char *wrong) {
+    size_t together = target->own ? 1 : lanes; /* that have one target */
+    for (size_t r = 0; r < rows; r++, y += classes * lanes)
+        for (size_t l = 0; l < lanes; l += together) {
+            size_t at = wanted(target, lanes, classes, r, l);
+            if (classes == 1)
+                wrong_by_side(together, y + l, target->border, at != 0, wrong + l);
+            else
+                wrong_by_maximum(together, lanes, classes, at, y + l, wrong + l);
         }
-    }
 }

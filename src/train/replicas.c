@@ -25,17 +25,10 @@ static fanin_status plan_programs(struct fanin_replica_trainer *t, const fanin_g
                                   fanin_err *err) {
     const fanin_train_options *o = &t->options.train;
     const fanin_trainer *one = t->singles[0];
-    if (one->info->classes && fanin_program_target(one->train).dtype == FANIN_F32)
-        return fanin_err_set(
-            err, FANIN_UNSUPPORTED,
-            "replicas: a loss of real targets (or mixup) on data set %s, which has "
-            "classes; train one network at a time",
-            one->info->name);
+    char soft[128];
     fanin_program_options p = {
         .batch = one->options.batch,
-        .loss = o->loss              ? o->loss
-                : one->info->classes ? "cross_entropy"
-                                     : "mse",
+        .loss = fanin__train_loss(one, false, soft),
         .gradients = true,
         .curvature = one->optimizer->row->curvature,
         .diagonal = one->optimizer->row->diagonal,
@@ -49,6 +42,7 @@ static fanin_status plan_programs(struct fanin_replica_trainer *t, const fanin_g
     p.gradients = p.curvature = p.diagonal = p.replica_inputs = false;
     p.activity_l1 = 0;
     p.eval = true;
+    p.loss = fanin__train_loss(one, true, soft);
     return fanin_program_create(graph, &p, &t->eval, err);
 }
 
@@ -66,6 +60,7 @@ static fanin_status allocate(struct fanin_replica_trainer *t, fanin_err *err) {
     const struct fanin__replicas *r = t->train->replicas;
     size_t padded = r->blocks * r->lanes, floats;
     t->lanes = r->lanes;
+    t->border = fanin__class_border(t->singles[0]);
     t->elementwise = fanin__recipe_elementwise(&t->singles[0]->recipe, o);
     for (int i = 0; i < o->count; i++)
         for (int s = 0; s < FANIN__SLOTS_MAX && o->params[i].slots[s]; s++)
@@ -213,8 +208,9 @@ static void note_errors(const fanin__block *b, uint64_t step) {
                        target = fanin__lanes_get(t->train, b->arena, FANIN__LANES_TARGET, 0);
     size_t classes = (size_t)shape.dims[shape.rank - 1];
     unsigned char wrong[FANIN__LANES_MAX] = {0};
-    fanin__lanes_wrong(t->lanes, y.count / classes, classes, y.data, target.data, target.many,
-                       wrong);
+    const fanin__lanes_target answers = {target.data, fanin_program_target(t->train).dtype,
+                                         target.many, t->border};
+    fanin__lanes_wrong(t->lanes, y.count / classes, classes, y.data, &answers, wrong);
     for (size_t l = 0; l < t->lanes; l++)
         b->settled[l] = wrong[l] ? (double)step + 1 : b->settled[l];
 }
@@ -303,16 +299,19 @@ static fanin_status train_stretch(struct fanin_replica_trainer *t, uint64_t begi
 
 /* ---- points -------------------------------------------------------------------------------------- */
 
-static void add_errors(const struct fanin_replica_trainer *t, float *error, double share) {
+static void add_errors(const struct fanin_replica_trainer *t, float *error, uint64_t batches) {
     fanin_buffer y = fanin_program_output(t->eval, 0), target = fanin_program_target(t->eval);
-    size_t classes = (size_t)y.dims[y.rank - 1], rows = target.count;
+    size_t classes = (size_t)y.dims[y.rank - 1],
+           rows = y.count / classes / (size_t)t->options.replicas;
+    size_t each = target.count / rows * fanin_dtype_size(target.dtype);
     const float *logits = y.data;
     for (int64_t r = 0; r < t->options.replicas; r++)
         for (size_t k = 0; k < rows; k++, logits += classes) {
             unsigned char wrong = 0;
-            fanin__lanes_wrong(1, 1, classes, logits, (const int64_t *)target.data + k, false,
-                               &wrong);
-            error[r] += (float)(wrong * share);
+            const fanin__lanes_target answer = {(const char *)target.data + k * each, target.dtype,
+                                                false, t->border};
+            fanin__lanes_wrong(1, 1, classes, logits, &answer, &wrong);
+            error[r] += (float)(wrong / (double)(batches * rows));
         }
 }
 
@@ -321,7 +320,7 @@ static fanin_status evaluate(struct fanin_replica_trainer *t, float *loss, float
                              fanin_err *err) {
     fanin_trainer *one = t->singles[0];
     fanin__weights_copy(t->train, t->eval);
-    fanin_buffer x = fanin_program_input(t->eval, 0), target = fanin_program_target(t->eval);
+    fanin_buffer x = fanin_program_input(t->eval, 0);
     uint64_t batch = x.count / fanin_dataset_sample_size(one->info),
              batches = one->eval_samples / batch;
     size_t replicas = (size_t)t->options.replicas;
@@ -332,12 +331,11 @@ static fanin_status evaluate(struct fanin_replica_trainer *t, float *loss, float
     }
     for (uint64_t b = 0; b < batches; b++) {
         for (uint64_t i = 0; i < batch; i++) one->index[i] = b * batch + i;
-        FANIN_TRY(fanin_dataset_samples(t->data, FANIN_TEST, one->index, batch, x.data, target.data,
-                                        err));
+        FANIN_TRY(fanin__feed_load(t->data, FANIN_TEST, one->index, batch, t->eval, err));
         FANIN_TRY(fanin_program_run(t->eval, err));
         const float *each = fanin_program_losses(t->eval).data;
         for (size_t r = 0; r < replicas; r++) loss[r] += each[r] / (float)batches;
-        if (one->info->classes) add_errors(t, error, 1 / (double)(batches * target.count));
+        if (one->info->classes) add_errors(t, error, batches);
     }
     return FANIN_OK;
 }

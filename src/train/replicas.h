@@ -19,6 +19,7 @@ struct fanin_replica_trainer {
     fanin_trainer **singles;     /* by arena of `train` */
     size_t lanes, state;         /* lanes of a block, state of one replica in floats */
     bool elementwise;            /* the recipe and the rule */
+    float border;                /* between two classes of one output */
     float *states;               /* blocks x state x lanes, or replicas x state */
     double *loss, *settled;      /* by replica, padded to whole blocks */
     /* batches of a shared order, loaded ahead */
@@ -46,9 +47,18 @@ void fanin__block_update(const fanin__block *b, uint64_t step);
 /* Can the recipe and the rule run on lanes? */
 bool fanin__recipe_elementwise(const fanin__recipe *recipe, const fanin_optimizer *optimizer);
 
+/* The answers to a batch: classes, or as real numbers a row for each, its maximum at the class (one output: 0
+ * or 1). */
+typedef struct fanin__lanes_target {
+    const void *data;
+    fanin_dtype dtype; /* I64, F32 */
+    bool own;          /* each lane's; else all lanes share them */
+    float border;      /* of the two classes of one output */
+} fanin__lanes_target;
+
 /* Sets wrong[l] where a row of outputs of lane l does not have its maximum, the first of equals, at its
- * target; one output: where its sign does not tell the target. Not a number is wrong. */
+ * target; one output: where its side of the border does not tell the target. Not a number is wrong. */
 void fanin__lanes_wrong(size_t lanes, size_t rows, size_t classes, const float *y,
-                        const int64_t *target, bool own_targets, unsigned char *wrong);
+                        const fanin__lanes_target *target, unsigned char *wrong);
 
 #endif

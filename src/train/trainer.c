@@ -58,15 +58,19 @@ fanin_status fanin__train_grow(void **array, size_t count, size_t *capacity, siz
 
 /* ---- creation ------------------------------------------------------------------------------------ */
 
+const char *fanin__train_loss(const fanin_trainer *t, bool eval, char soft[128]) {
+    const char *loss = t->options.loss    ? t->options.loss
+                       : t->info->classes ? "cross_entropy"
+                                          : "mse";
+    if (!(t->augment.mixup > 0) || eval || strncmp(loss, "cross_entropy", 13) != 0) return loss;
+    snprintf(soft, 128, "soft_%s", loss); /* targets are blended */
+    return soft;
+}
+
 fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
                                fanin_program **program, fanin_err *err) {
-    const fanin_dataset_info *info = t->info;
-    o.loss = t->options.loss ? t->options.loss : info->classes ? "cross_entropy" : "mse";
     char soft[128];
-    if (t->augment.mixup > 0 && !o.eval && !strncmp(o.loss, "cross_entropy", 13)) {
-        snprintf(soft, sizeof soft, "soft_%s", o.loss); /* targets are blended */
-        o.loss = soft;
-    }
+    o.loss = fanin__train_loss(t, o.eval, soft);
     o.seed = t->options.seed;
     FANIN_TRY(fanin_program_create(t->graph, &o, program, err));
     FANIN_TRY(fanin__feed_fits(t->data, *program, (size_t)o.batch, err));

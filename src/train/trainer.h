@@ -54,6 +54,8 @@ struct fanin_trainer {
 /* ---- trainer.c ---- */
 /* Steps, evaluations and samples from options and data set; ARG what does not go together. */
 fanin_status fanin__train_count(fanin_trainer *t, fanin_err *err);
+/* The loss of training, or of evaluation: the default where none was chosen, for blended targets where samples are. */
+const char *fanin__train_loss(const fanin_trainer *t, bool eval, char soft[128]);
 fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
                                fanin_program **program, fanin_err *err);
 /* All weights of one program into another of the same graph. */
@@ -71,6 +73,8 @@ fanin_status fanin__batch_prefetch(fanin_trainer *t, fanin_err *err);
 uint64_t fanin__held_out(const fanin_trainer *t, uint64_t i);
 
 /* ---- evaluate.c ---- */
+/* One output above it means class 1: 0 for losses of logits, 1/2 for those of real targets. */
+float fanin__class_border(const fanin_trainer *t);
 fanin_status fanin__evaluate(fanin_trainer *t, fanin_train_point *point, fanin_err *err);
 
 /* ---- monitor.c ---- */

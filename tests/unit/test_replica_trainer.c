@@ -1,8 +1,10 @@
 /* Replicas that train against ordinary trainers of the same seeds: optimisers, recipes, layers, orders. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "fanin/activation.h"
 #include "fanin/train.h"
 #include "faults.h"
 #include "testing.h"
@@ -142,6 +144,51 @@ TEST(every_layer_of_a_dense_network_trains_as_one) {
     real.model = "mlp:3-4-2,act=softplus";
     real.data = "teacher:in=3,hidden=4,out=2";
     check(real);
+}
+
+/* Every loss, on labels (one output and several) and on real targets where it takes them. */
+TEST(every_loss_trains_each_replica_as_one) {
+    for (int i = 0; i < fanin_loss_count(); i++) {
+        fanin_loss_info loss = fanin_loss_at(i);
+        for (int k = 0; k < 3; k++) {
+            bool real = loss.target == FANIN_TARGET_REAL;
+            if ((k == 1 && loss.target == FANIN_TARGET_DISTRIBUTION) || (k == 2 && !real)) continue;
+            setting s = small("sgd:lr=0.1");
+            s.train.loss = loss.name;
+            if (k == 1) s.model = "mlp:5-4-1,act=tanh";
+            if (k == 2) s.model = "mlp:3-4-2,act=tanh", s.data = "teacher:in=3,hidden=4,out=2";
+            check(s);
+            s.shared_order = true;
+            check(s);
+        }
+    }
+    setting smoothed = small("sgd:lr=0.1");
+    smoothed.train.loss = "cross_entropy:label_smoothing=0.2";
+    check(smoothed);
+}
+
+TEST(every_activation_trains_each_replica_as_one) {
+    for (size_t i = 0; i < fanin_activation_count(); i++) {
+        char model[96];
+        setting s = small("sgd:lr=0.02");
+        snprintf(model, sizeof model, "mlp:5-6x2-2,act=%s", fanin_activation_row_at(i)->name);
+        s.model = model;
+        /* behind a jump or a kink one rounding is another path */
+        check(s);
+    }
+}
+
+/* Mixed samples are each replica's own, as its order is. */
+TEST(mixed_samples_train_each_replica_as_one) {
+    setting s = small("sgd:lr=0.1");
+    s.train.augment = "mixup=0.4";
+    check(s);
+    s.shared_order = true;
+    check(s);
+    s.shared_order = false;
+    s.model = "mlp:3-4-2,act=tanh";
+    s.data = "teacher:in=3,hidden=4,out=2";
+    check(s);
 }
 
 /* However many there are, on however many threads. */

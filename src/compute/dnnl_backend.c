@@ -23,11 +23,11 @@ static const char *isa_name(dnnl_cpu_isa_t isa) {
 }
 
 /* One pause is 33 ns on a Sapphire Rapids, a tenth of that on processors before Skylake. A machine of one's own
- * gets with 5000 what longer spins get: LeNet-5, batch 128, 5.8 ms instead of 7.5 asleep at once, ResNet-20 156
- * instead of 181. Where others want the processors a spin keeps the awaited thread from running: beside two busy
- * processes 5000 cost LeNet-5 1.2 to 1.4 times the time asleep, 20000 4 to 6 times, libgomp's own 300000
- * ResNet-20 4 times. With more threads than processors libgomp does not spin. */
-#define SPINS "5000"
+ * gets with some thousands what longer spins get: LeNet-5, batch 128, 5.8 ms instead of 7.5 asleep at once, ResNet-20
+ * 156 instead of 181. Where others want the processors a spin keeps the awaited thread from running: beside eight
+ * busy processes 3000 cost LeNet-5 1.1 to 1.2 times the time asleep, 5000 1.2 to 1.4, 20000 4 to 6 times, libgomp's
+ * own 300000 ResNet-20 4 times. With more threads than processors libgomp does not spin. */
+#define SPINS "3000"
 
 bool fanin_compute_set_waiting(void) {
     if (getenv("OMP_WAIT_POLICY")) return false;

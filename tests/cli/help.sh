@@ -19,7 +19,7 @@ waits() { # NAME WHAT VARIABLES...
   shift 2
   check "$name" sh -c "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT $* \"\$0\" doctor | grep -q 'threads $wanted'" "$FANIN"
 }
-waits spins_shortly "spin 5000 times, then sleep"
+waits spins_shortly "spin 3000 times, then sleep"
 waits spins_as_told "spin 70 times, then sleep" GOMP_SPINCOUNT=70
 waits sleeps_as_told "sleep at once" OMP_WAIT_POLICY=passive
 waits spins_long_as_told "spin long" OMP_WAIT_POLICY=active

@@ -2,7 +2,8 @@
  * take turns between this program and PyTorch.
  *
  *     build/bench/bench_engine worker MODEL BATCH LENGTH OPTIMIZER   (OPTIMIZER -: passes only;
- *                             descend+sgd:lr=X: the products update the weights that allow it)
+ *                             descend+sgd:lr=X: the products update the weights that allow it;
+ *                             bf16+ in front: operands of products in bfloat16)
  *     build/bench/bench_engine matmul                                 (the peak: 1024 x 1024 x 1024)
  *     build/bench/bench_engine plan MODEL BATCH LENGTH                 (reading and planning)
  *     build/bench/bench_engine profile MODEL BATCH LENGTH [STEPS]      (time by primitive)
@@ -67,11 +68,16 @@ static subject make(const char *model, int64_t batch, int64_t length, const char
     double start = fanin__seconds();
     must(fanin_graph_load(model, &s.graph, &err), &err);
     s.read_seconds = fanin__seconds() - start;
-    static const char together[] = "descend+";
+    static const char half[] = "bf16+", together[] = "descend+";
+    bool bf16 = optimizer && !strncmp(optimizer, half, sizeof half - 1);
+    if (bf16) optimizer += sizeof half - 1;
     bool descend = optimizer && !strncmp(optimizer, together, sizeof together - 1);
     if (descend) optimizer += sizeof together - 1;
-    fanin_program_options o = {
-        .batch = batch, .loss = "cross_entropy", .gradients = true, .descend = descend};
+    fanin_program_options o = {.batch = batch,
+                               .loss = "cross_entropy",
+                               .gradients = true,
+                               .descend = descend,
+                               .dtype = bf16 ? FANIN_BF16 : FANIN_F32};
     int64_t dims[8][FANIN_MAX_RANK];
     for (int i = 0; i < s.graph->input_count && i < 8; i++) {
         const fanin_value *v = &s.graph->values[s.graph->inputs[i]];

@@ -25,8 +25,11 @@ CASES = {
     "resnet50_8": ("resnet:50", 8, 0, "-", 1.0),
     "gpt2_2x128": ("GRAPHS/gpt2_small.onnx", 2, 128, "-", 1.0),
 }
+# the same with operands of products in bfloat16, beside float32
+BF16 = ("mlp_10", "mlp_128", "resnet20_128")
 PLANNING = {"densenet121": ("GRAPHS/densenet121.onnx", 1, 0), "vit_b_16": ("GRAPHS/vit_b_16.onnx", 1, 0)}
 PLANNING_MS = 100
+EVERY = list(CASES) + ["plan_" + p for p in PLANNING] + ["bf16_" + name for name in BF16]
 
 
 # ---- PyTorch ---------------------------------------------------------------------------------------------------
@@ -250,6 +253,17 @@ def run_case(name, options):
     return row
 
 
+def bf16(name, options):
+    model, batch, length, optimizer, _ = CASES[name]
+    command = [options.bench, "worker", model, str(batch), str(length)]
+    workers = {"f32": Worker(command + [optimizer]), "bf16": Worker(command + ["bf16+" + optimizer])}
+    measure(workers, options.rounds, options.seconds)
+    a, b = workers["bf16"], workers["f32"]
+    return {"case": f"bf16_{name}", "bf16_ms": a.median() * 1e3, "f32_ms": b.median() * 1e3,
+            "ratio": statistics.median(x["wall"] / y["wall"] for x, y in zip(a.rounds, b.rounds)),
+            "cpu": a.median("cpu") / b.median("cpu")}
+
+
 def planning(name, options):
     model, batch, length = PLANNING[name]
     command = [options.bench, "plan", model.replace("GRAPHS", options.graphs), str(batch), str(length)]
@@ -257,27 +271,33 @@ def planning(name, options):
     return {"case": f"plan_{name}", **out, "target_ms": PLANNING_MS}
 
 
+def show(row):
+    print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
+
+
 def main():
     if sys.argv[1:2] == ["--torch-worker"]:
         torch_worker(sys.argv[2], int(sys.argv[3]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", help=", ".join(list(CASES) + ["plan_" + p for p in PLANNING]))
+    parser.add_argument("cases", nargs="*", help=", ".join(EVERY))
     parser.add_argument("--build", default="build")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each worker's turn")
     parser.add_argument("--graphs", default=GRAPHS)
     options = parser.parse_args()
     options.bench = os.path.join(options.build, "bench", "bench_engine")
-    wanted = options.cases or list(CASES) + ["plan_" + p for p in PLANNING]
-    for name in wanted:
+    for name in options.cases or EVERY:
+        if name.startswith("bf16_"):
+            show(bf16(name[5:], options))
+            continue
         model = PLANNING[name[5:]][0] if name.startswith("plan_") else CASES[name][0]
         path = model.replace("GRAPHS", options.graphs)
         if path != model and not os.path.exists(path):
             print(f"{name}: skipped, {path} is not there", file=sys.stderr)
             continue
         row = planning(name[5:], options) if name.startswith("plan_") else run_case(name, options)
-        print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
+        show(row)
 
 
 if __name__ == "__main__":

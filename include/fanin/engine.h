@@ -25,9 +25,11 @@ typedef struct fanin_program fanin_program;
 
 typedef struct fanin_program_options {
     int64_t batch; /* replaces symbolic leading dims; 0: 1 */
-    fanin_dtype
-        dtype; /* FANIN_F32 (default when 0) or FANIN_F64: the reference kernels throughout */
-    bool eval; /* false: training mode (batch statistics, dropout active) */
+    /* FANIN_F32 (default when 0); FANIN_F64: the reference kernels throughout; FANIN_BF16: F32, but matrix
+     * products and convolutions, forward and backward, take operands rounded to bfloat16 and add up in
+     * float32. Weights, gradients and all else stay F32; buffers too. The same law on every processor. */
+    fanin_dtype dtype;
+    bool eval;        /* false: training mode (batch statistics, dropout active) */
     const char *loss; /* NULL: no loss; "cross_entropy", "huber:delta=1" ...: fanin_loss_find */
     bool gradients;   /* of the loss with respect to every floating weight */
     bool input_gradients;
@@ -62,7 +64,7 @@ typedef struct fanin_program_options {
  * function, norm, dropout, matrix product and loss; UNSUPPORTED for convolutions, windows and embeddings. */
 
 /* A view into the program's memory; lives until the program is destroyed. Row-major, of the
- * program's dtype unless said (I64 for integer tensors). */
+ * program's dtype (F32 for BF16) unless said (I64 for integer tensors). */
 typedef struct fanin_buffer {
     void *data; /* NULL: there is none */
     size_t count;

@@ -103,6 +103,7 @@ typedef struct fanin_train_monitor {
 typedef struct fanin_train_options {
     const char *optimizer;
     const char *loss;      /* NULL: cross_entropy with classes, else mse */
+    fanin_dtype dtype;     /* 0: F32; or BF16, see fanin_program_options */
     uint64_t steps;        /* updates; 0: from epochs */
     double epochs;         /* passes over the training split (a generator has none) */
     int64_t batch;         /* 0: 10 */

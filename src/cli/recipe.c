@@ -1,7 +1,15 @@
 #include "recipe.h"
 
+int cli_recipe_check(cli *c, const cli_recipe *r) {
+    fanin_dtype dtype = r->dtype ? fanin_dtype_parse(r->dtype) : FANIN_F32;
+    return dtype == FANIN_F32 || dtype == FANIN_BF16
+               ? 0
+               : cli_usage(c, "--dtype %s: expected f32 or bf16", r->dtype);
+}
+
 void cli_recipe_apply(const cli_recipe *r, fanin_train_options *o) {
     o->loss = r->loss;
+    o->dtype = r->dtype ? fanin_dtype_parse(r->dtype) : FANIN_F32;
     o->schedule = r->schedule;
     o->augment = r->augment;
     o->groups = r->groups.items;

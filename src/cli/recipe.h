@@ -8,7 +8,7 @@
 #include "cli.h"
 
 typedef struct cli_recipe {
-    const char *loss, *schedule, *augment;
+    const char *loss, *schedule, *augment, *dtype;
     cli_list groups;
     double clip_value, clip_norm, clip_agc, noise, l1, l2, decay, activity_l1, max_norm;
 } cli_recipe;
@@ -17,6 +17,7 @@ typedef struct cli_recipe {
 /* clang-format off */
 #define CLI_RECIPE_OPTIONS(r) \
     {"loss", 0, CLI_TEXT, &(r).loss, "NAME[:k=v]", "fanin list losses"}, \
+    {"dtype", 0, CLI_TEXT, &(r).dtype, "f32|bf16", "bf16: operands of products and convolutions"}, \
     {"schedule", 0, CLI_TEXT, &(r).schedule, "NAME[:k=v]", \
      "as cosine:warmup=100; fanin list schedules"}, \
     {"augment", 0, CLI_TEXT, &(r).augment, "k=v,...", "of images: pad=4,flip=1; mixup=0.2"}, \
@@ -34,6 +35,8 @@ typedef struct cli_recipe {
     {"gradient-noise", 0, CLI_NUMBER, &(r).noise, "X", "variance X / (1 + step)^0.55"}
 /* clang-format on */
 
+/* Exit code 2 and a sentence for a --dtype that training has not, else 0. */
+int cli_recipe_check(cli *c, const cli_recipe *r);
 /* Sets the options' fields; the lists stay the recipe's. */
 void cli_recipe_apply(const cli_recipe *r, fanin_train_options *o);
 void cli_recipe_fini(cli_recipe *r);

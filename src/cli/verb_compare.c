@@ -309,6 +309,7 @@ static int compare(cli *c, const request *r, const cli_inputs *in, const axes *a
 }
 
 static int run(cli *c, const request *r) {
+    if (cli_recipe_check(c, &r->recipe)) return 2;
     if (!r->data) return cli_usage(c, "--data is missing");
     if (!r->steps && !(r->epochs > 0)) return cli_usage(c, "--steps or --epochs is missing");
     if (r->seeds > 10000)

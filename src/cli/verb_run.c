@@ -139,7 +139,8 @@ int verb_run(cli *c) {
         {"target", 0, CLI_TEXT, &r.target, "T.npy", "targets: the backward pass runs too"},
         {"loss", 0, CLI_TEXT, &r.loss, "NAME[:k=v]", "fanin list losses; default by the targets"},
         {"mode", 0, CLI_TEXT, &r.mode, "train|eval", "of batch norm and dropout (default train)"},
-        {"dtype", 0, CLI_TEXT, &r.dtype, "f32|f64", "precision (default f32)"},
+        {"dtype", 0, CLI_TEXT, &r.dtype, "f32|f64|bf16",
+         "precision; bf16: of products and convolutions"},
         {"reference", 0, CLI_FLAG, &r.reference, NULL, "plain kernels only"},
         {"output", 'o', CLI_TEXT, &r.out, "DIR", "folder for output.npy and grads.npz"},
         CLI_END,
@@ -147,8 +148,8 @@ int verb_run(cli *c) {
     if (!cli_parse(c, options, 1, 1)) return c->exit_code;
     fanin_dtype dtype = r.dtype ? fanin_dtype_parse(r.dtype) : FANIN_F32;
     if (!r.out) return cli_usage(c, "-o DIR is missing");
-    if (dtype != FANIN_F32 && dtype != FANIN_F64)
-        return cli_usage(c, "--dtype %s: expected f32 or f64", r.dtype);
+    if (dtype != FANIN_F32 && dtype != FANIN_F64 && dtype != FANIN_BF16)
+        return cli_usage(c, "--dtype %s: expected f32, f64 or bf16", r.dtype);
     if (r.mode && strcmp(r.mode, "train") != 0 && strcmp(r.mode, "eval") != 0)
         return cli_usage(c, "--mode %s: expected train or eval", r.mode);
     cli_inputs in = {0};

@@ -344,6 +344,8 @@ int verb_train(cli *c) {
     int code;
     if (!cli_parse_experiment(c, options)) {
         code = c->exit_code;
+    } else if (cli_recipe_check(c, &r.recipe)) {
+        code = 2;
     } else if (!r.data) {
         code = cli_usage(c, "--data is missing");
     } else if (!r.steps && !(r.epochs > 0)) {

@@ -42,13 +42,14 @@ typedef enum fanin__binary_op {
         FANIN__BINARY_COUNT
 } fanin__binary_op;
 
-/* out = op a. SIGN gives -1, 0, 1 (NaN for NaN). EXP and LOG are our own, at most 2 ulp (EXP:
+/* out = op a. SIGN gives -1, 0, 1 (NaN for NaN). BF16 rounds to the nearest bfloat16, ties to even. EXP and LOG are our own, at most 2 ulp (EXP:
  * 0 below -104, infinity above 88.73, denormal results may be flushed to 0; LOG: -infinity at 0,
  * NaN below). Activations live in src/activation. */
 #define FANIN__UNARY_MAP(X) \
     X(NEG, neg) \
     X(ABS, abs) \
-    X(SQRT, sqrt) X(RECIPROCAL, reciprocal) X(SQUARE, square) X(SIGN, sign) X(EXP, exp) X(LOG, log)
+    X(SQRT, sqrt) \
+    X(RECIPROCAL, reciprocal) X(SQUARE, square) X(SIGN, sign) X(EXP, exp) X(LOG, log) X(BF16, bf16)
 typedef enum fanin__unary_op {
 #define FANIN__UNARY_ENUM(id, name) FANIN__UNARY_##id,
     FANIN__UNARY_MAP(FANIN__UNARY_ENUM)
@@ -311,6 +312,9 @@ fanin_status fanin__plan_run(fanin__plan *plan, void *const *buffers, void *scra
  * passes are sometimes faster in NCX. Batch norm in NXC takes 0.2 to 0.4 (one core). */
 typedef enum fanin__layout { FANIN__LAYOUT_NCX, FANIN__LAYOUT_NXC } fanin__layout;
 
+/* Do products of bfloat16 pay for the conversion of their operands at each call? With matrix units (AMX). */
+bool fanin__bf16_pays(void);
+
 /* ---- matmul ---- */
 
 typedef enum fanin__eltwise {
@@ -341,6 +345,7 @@ typedef struct fanin__matmul_desc {
     bool scaled;      /* an alpha other than 1 will be given */
     fanin__bias bias; /* N: n values, added to every row; M: m values, added to every column */
     fanin__eltwise eltwise;
+    bool bf16;              /* A and B hold bfloat16 values: oneDNN may multiply them as such */
     fanin__backend backend; /* AUTO chooses by size; the others force (tests, benches) */
 } fanin__matmul_desc;
 
@@ -379,6 +384,7 @@ typedef struct fanin__conv_desc {
     fanin__window window;
     bool bias;
     fanin__eltwise eltwise; /* FORWARD only */
+    bool bf16; /* both operands hold bfloat16 values: oneDNN may multiply them as such */
 } fanin__conv_desc;
 
 fanin_status fanin__conv_plan_create(const fanin__conv_desc *desc, fanin__plan **plan,

@@ -72,6 +72,14 @@ static fanin_status weights_desc(const fanin__conv_desc *d, dnnl_memory_desc_t *
     return fanin__memory_desc(md, rank, dims, strides, err);
 }
 
+/* An `any` layout has no strides to keep. */
+static void retype(dnnl_memory_desc_t *md) {
+    if (md->format_kind == dnnl_format_kind_any)
+        md->data_type = dnnl_bf16;
+    else
+        *md = fanin__typed_desc(md, dnnl_bf16);
+}
+
 static fanin_status describe_shapes(const fanin__conv_desc *d, shapes *s, fanin_err *err) {
     const fanin__window *w = &d->window;
     memset(s, 0, sizeof *s);
@@ -85,6 +93,11 @@ static fanin_status describe_shapes(const fanin__conv_desc *d, shapes *s, fanin_
     s->xa = d->layout == FANIN__LAYOUT_NXC ? s->x : fanin__any_desc(&s->x);
     s->ya = d->layout == FANIN__LAYOUT_NXC ? s->y : fanin__any_desc(&s->y);
     s->wa = fanin__any_desc(&s->w);
+    if (d->bf16) { /* the two operands of the pass */
+        if (d->pass != FANIN__PASS_BACKWARD_DATA) retype(&s->xa);
+        if (d->pass != FANIN__PASS_FORWARD) retype(&s->ya);
+        if (d->pass != FANIN__PASS_BACKWARD_WEIGHTS) retype(&s->wa);
+    }
     for (int i = 0; i < w->spatial; i++) {
         s->stride[i] = w->stride[i];
         s->dilation[i] = w->dilation[i] - 1;
@@ -114,12 +127,17 @@ static dnnl_primitive_attr_t eltwise_attr(fanin__eltwise e) {
 static fanin_status forward_desc(fanin__plan *plan, const fanin__conv_desc *d, const shapes *s,
                                  dnnl_primitive_desc_t *pd, fanin_err *err) {
     dnnl_convolution_desc_t op;
-    FANIN_TRY(
-        fanin__dnnl_status(dnnl_dilated_convolution_forward_desc_init(
-                               &op, dnnl_forward_training, dnnl_convolution_direct, &s->xa, &s->wa,
-                               d->bias && d->pass == FANIN__PASS_FORWARD ? &s->b : NULL, &s->ya,
-                               s->stride, s->dilation, s->pad_begin, s->pad_end),
-                           "convolution", err));
+    dnnl_memory_desc_t x = s->xa, w = s->wa, y = s->ya;
+    if (d->bf16 && d->pass != FANIN__PASS_FORWARD) { /* a hint: what the backward pass belongs to */
+        retype(&x);
+        retype(&w);
+        retype(&y);
+    }
+    FANIN_TRY(fanin__dnnl_status(dnnl_dilated_convolution_forward_desc_init(
+                                     &op, dnnl_forward_training, dnnl_convolution_direct, &x, &w,
+                                     d->bias && d->pass == FANIN__PASS_FORWARD ? &s->b : NULL, &y,
+                                     s->stride, s->dilation, s->pad_begin, s->pad_end),
+                                 "convolution", err));
     fanin__eltwise e = d->pass == FANIN__PASS_FORWARD ? d->eltwise : FANIN__ELTWISE_NONE;
     dnnl_primitive_attr_t attr = eltwise_attr(e);
     if (e != FANIN__ELTWISE_NONE && !attr)

@@ -200,7 +200,7 @@ static fanin_status reserve_scaled(fanin__plan *plan, fanin_err *err) {
 
 static fanin_status dnnl_create(fanin__plan *plan, fanin_err *err) {
     const fanin__matmul_desc *d = &plan->matmul;
-    dnnl_memory_desc_t a, b, c, bias;
+    dnnl_memory_desc_t a, b, c, bias, as, bs; /* as, bs: how the primitive takes them */
     dnnl_matmul_desc_t op;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
@@ -210,16 +210,18 @@ static fanin_status dnnl_create(fanin__plan *plan, fanin_err *err) {
     FANIN_TRY(matrix_desc(d, d->c_batch, d->m, d->n, d->c_row, 1, &c, err));
     if (d->bias != FANIN__BIAS_NONE) FANIN_TRY(bias_desc(d, &bias, err));
     if (d->scaled) FANIN_TRY(reserve_scaled(plan, err));
+    as = d->bf16 && !d->scaled ? fanin__typed_desc(&a, dnnl_bf16) : a;
+    bs = d->bf16 && !d->scaled ? fanin__typed_desc(&b, dnnl_bf16) : b;
     dnnl_status_t s =
-        dnnl_matmul_desc_init(&op, &a, &b, d->bias != FANIN__BIAS_NONE ? &bias : NULL, &c);
+        dnnl_matmul_desc_init(&op, &as, &bs, d->bias != FANIN__BIAS_NONE ? &bias : NULL, &c);
     if (s == dnnl_invalid_arguments) s = dnnl_unimplemented;
     fanin_status status = fanin__dnnl_status(s, "matmul", err);
     if (status == FANIN_OK) status = fanin__dnnl_status(matmul_attr(d, &attr), "matmul", err);
     if (status == FANIN_OK)
         status = fanin__plan_describe(plan, &op, attr, NULL, "matmul", &pd, err);
-    if (status == FANIN_OK) status = fanin__plan_bind(plan, 0, DNNL_ARG_SRC, false, &a, NULL, err);
+    if (status == FANIN_OK) status = fanin__plan_bind(plan, 0, DNNL_ARG_SRC, false, &a, &as, err);
     if (status == FANIN_OK)
-        status = fanin__plan_bind(plan, 1, DNNL_ARG_WEIGHTS, false, &b, NULL, err);
+        status = fanin__plan_bind(plan, 1, DNNL_ARG_WEIGHTS, false, &b, &bs, err);
     if (status == FANIN_OK && d->bias != FANIN__BIAS_NONE)
         status = fanin__plan_bind(plan, 2, DNNL_ARG_BIAS, false, &bias, NULL, err);
     if (status == FANIN_OK) status = fanin__plan_bind(plan, 3, DNNL_ARG_DST, true, &c, NULL, err);
@@ -254,6 +256,10 @@ fanin_status fanin__matmul_plan_create(const fanin__matmul_desc *desc, fanin__pl
     if (backend == FANIN__BACKEND_DNNL) {
         int before = fanin__threads_enter(plan->threads);
         status = dnnl_create(plan, err);
+        if (status == FANIN_UNSUPPORTED && plan->matmul.bf16) {
+            plan->matmul.bf16 = false;
+            status = dnnl_create(plan, err);
+        }
         fanin__threads_leave(before);
     }
     bool declined = status == FANIN_UNSUPPORTED && desc->backend != FANIN__BACKEND_DNNL;

@@ -111,6 +111,14 @@ fanin_status fanin__image_desc(dnnl_memory_desc_t *md, fanin__layout layout, int
     return fanin__memory_desc(md, 2 + spatial, d, s, err);
 }
 
+dnnl_memory_desc_t fanin__typed_desc(const dnnl_memory_desc_t *md, dnnl_data_type_t type) {
+    dnnl_memory_desc_t typed;
+    memset(&typed, 0, sizeof typed);
+    dnnl_memory_desc_init_by_strides(&typed, md->ndims, md->dims, type,
+                                     md->format_desc.blocking.strides);
+    return typed;
+}
+
 dnnl_memory_desc_t fanin__any_desc(const dnnl_memory_desc_t *md) {
     dnnl_memory_desc_t any;
     memset(&any, 0, sizeof any);

@@ -85,6 +85,12 @@ static inline float log_one(float x) {
     return x < 0.0f ? NAN : y;
 }
 
+static inline float bf16_one(float x) {
+    uint32_t u = to_bits(x);
+    uint32_t rounded = u + 0x7fffu + (u >> 16 & 1u);
+    return from_bits((x == x ? rounded : u | 0x400000u) & 0xffff0000u);
+}
+
 /* ---- elementwise ----------------------------------------------------------------------- */
 
 #define OP_ADD(a, b)     ((a) + (b))
@@ -119,6 +125,7 @@ FANIN__BINARY_MAP(BINARY_KERNEL)
 #define OP_SIGN(a)       ((a) > 0.0f ? 1.0f : (a) < 0.0f ? -1.0f : (a))
 #define OP_EXP(a)        exp_one(a)
 #define OP_LOG(a)        log_one(a)
+#define OP_BF16(a)       bf16_one(a)
 
 #define UNARY_KERNEL(id, name) \
     static void name##_v(size_t n, const float *a, float *out) { \

@@ -74,6 +74,8 @@ fanin_status fanin__memory_desc(dnnl_memory_desc_t *md, int rank, const int64_t 
 /* n x c x spatial.. in a layout. */
 fanin_status fanin__image_desc(dnnl_memory_desc_t *md, fanin__layout layout, int64_t n, int64_t c,
                                int spatial, const int64_t *dims, fanin_err *err);
+/* The same of another element type. */
+dnnl_memory_desc_t fanin__typed_desc(const dnnl_memory_desc_t *md, dnnl_data_type_t type);
 /* The same with the layout left to oneDNN. */
 dnnl_memory_desc_t fanin__any_desc(const dnnl_memory_desc_t *md);
 

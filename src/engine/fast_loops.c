@@ -59,6 +59,7 @@ static int unary_op(int function) {
     case FANIN__FN_SIGN: return FANIN__UNARY_SIGN;
     case FANIN__FN_EXP: return FANIN__UNARY_EXP;
     case FANIN__FN_LOG: return FANIN__UNARY_LOG;
+    case FANIN__FN_BF16: return FANIN__UNARY_BF16;
     default: return -1;
     }
 }

@@ -173,7 +173,8 @@ static fanin_status plan_matmul(fanin__steps *plan, int step, size_t *scratch, f
                             .b_row = b->strides[r - 2],
                             .b_col = b->strides[r - 1],
                             .c_row = c->strides[r - 2],
-                            .batch_rank = r - 2};
+                            .batch_rank = r - 2,
+                            .bf16 = plan->ir->bf16 && fanin__bf16_pays()};
     for (int i = 0; i < r - 2; i++) {
         d.batch[i] = c->dims[i];
         d.a_batch[i] = a->strides[i];
@@ -242,6 +243,7 @@ static fanin_status plan_conv(fanin__steps *plan, int step, size_t *scratch, fan
         y = &s->in[1];
     }
     d.layout = layout_of(x, y);
+    d.bf16 = plan->ir->bf16 && fanin__bf16_pays();
     d.n = x->dims[0];
     d.c_in = x->dims[1];
     d.c_out = k->dims[0];
@@ -249,7 +251,12 @@ static fanin_status plan_conv(fanin__steps *plan, int step, size_t *scratch, fan
     d.bias = t.bias != NULL;
     d.eltwise = t.eltwise;
     fanin__plan *made;
-    FANIN_TRY(fanin__conv_plan_create(&d, &made, err));
+    fanin_status status = fanin__conv_plan_create(&d, &made, err);
+    if (status == FANIN_UNSUPPORTED && d.bf16) {
+        d.bf16 = false;
+        status = fanin__conv_plan_create(&d, &made, err);
+    }
+    FANIN_TRY(status);
     planned *p = NULL;
     FANIN_TRY(adopt(s, made, scratch, &p, err));
     p->buffers[0] = s->in[0].data;

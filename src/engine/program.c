@@ -302,8 +302,9 @@ static void fill_weight(fanin_program *p, int i) {
 }
 
 static fanin_status check_options(const fanin_program_options *o, fanin_err *err) {
-    if (o->dtype != FANIN_DTYPE_NONE && o->dtype != FANIN_F32 && o->dtype != FANIN_F64)
-        return fanin_err_set(err, FANIN_ARG, "programs run in F32 or F64, not %s",
+    if (o->dtype != FANIN_DTYPE_NONE && o->dtype != FANIN_F32 && o->dtype != FANIN_F64 &&
+        o->dtype != FANIN_BF16)
+        return fanin_err_set(err, FANIN_ARG, "programs run in F32, F64 or BF16, not %s",
                              fanin_dtype_name(o->dtype));
     if (o->replicas < 0)
         return fanin_err_set(err, FANIN_ARG, "replicas: %lld of them", (long long)o->replicas);
@@ -423,7 +424,8 @@ static fanin_status create(const fanin_graph *graph, const fanin_program_options
     p->loss = loss;
     p->options = *options;
     p->loss_root = p->target = p->cotangent = p->tangent_root = -1;
-    fanin__ir_init(&p->ir, options->dtype ? options->dtype : FANIN_F32);
+    fanin__ir_init(&p->ir, options->dtype == FANIN_F64 ? FANIN_F64 : FANIN_F32);
+    p->ir.bf16 = options->dtype == FANIN_BF16;
     p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature &&
                  !options->input_tangent && !options->weight_tangent && !options->replicas;
     fanin_status status = lower(p, ids, ids + graph->value_count, err);

@@ -324,8 +324,21 @@ int fanin__emit_top(fanin__ir *ir, int x, int axis, int64_t count) {
 
 /* ---- contractions ----------------------------------------------------------------------- */
 
+/* The operand as a product with bfloat16 operands takes it. The value that a view looks at is rounded, not
+ * the view: it is then one node for all products that read it, forward and backward. */
+static int operand(fanin__ir *ir, int x) {
+    if (!ir->bf16 || ir->failed || x < 0 || ir->nodes[x].dtype != FANIN_F32) return x;
+    fanin__node n = ir->nodes[x];
+    if (n.op == FANIN__MAP && n.attr.kind == FANIN__FN_BF16) return x;
+    if (!fanin__primitive_of(n.op)->view) return fanin__emit_apply(ir, FANIN__FN_BF16, x);
+    int base = operand(ir, n.inputs[0]);
+    return base == n.inputs[0] ? x : fanin__emit(ir, n.op, &base, 1, &n.attr, n.rank, n.dims);
+}
+
 int fanin__emit_matmul(fanin__ir *ir, int a, int b) {
     if (a < 0 || b < 0) return -1;
+    a = operand(ir, a);
+    b = operand(ir, b);
     return fanin__emit(ir, FANIN__MATMUL, (int[]){a, b}, 2, NULL, 0, NULL);
 }
 
@@ -342,7 +355,7 @@ static int windowed(fanin__ir *ir, fanin__op op, int a, int b, const fanin__op_w
 
 int fanin__emit_conv(fanin__ir *ir, fanin__op op, int a, int b, const fanin__op_window *window,
                      int rank, const int64_t *dims) {
-    return windowed(ir, op, a, b, window, rank, dims);
+    return windowed(ir, op, operand(ir, a), operand(ir, b), window, rank, dims);
 }
 
 int fanin__emit_pool(fanin__ir *ir, fanin__op op, int a, int b, const fanin__op_window *window,

@@ -20,6 +20,15 @@ const char *fanin__function_name(int function) {
     return function >= 0 && function < FANIN__FUNCTION_COUNT ? names[function] : "?";
 }
 
+static inline float nearest_bf16(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    u = ((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : u + 0x7fffu + (u >> 16 & 1u)) &
+        0xffff0000u;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
 /* One loop a function, so that each vectorises. */
 #define EACH(id, expression) \
     case FANIN__FN_##id: \
@@ -68,6 +77,7 @@ const char *fanin__function_name(int function) {
         EACH(FLOOR, F(floor)(v)) \
         EACH(CEIL, F(ceil)(v)) \
         EACH(ROUND, F(nearbyint)(v)) \
+        EACH(BF16, nearest_bf16((float)v)) \
     default: break; \
     }
 
@@ -154,6 +164,7 @@ int fanin__function_vjp(fanin__ir *ir, const fanin__op_attr *attr, int x, int y,
     case FANIN__FN_ASINH: return times(ir, g, FANIN__FN_POWER, -0.5, 0, quadratic(ir, 1, 1, x));
     case FANIN__FN_ACOSH: return times(ir, g, FANIN__FN_POWER, -0.5, 0, quadratic(ir, 1, -1, x));
     case FANIN__FN_ATANH: return times(ir, g, FANIN__FN_RECIPROCAL, 0, 0, quadratic(ir, -1, 1, x));
+    case FANIN__FN_BF16: return g;
     default: return -1; /* steps: zero almost everywhere */
     }
 }

@@ -43,6 +43,7 @@
     X(FLOOR, "floor") \
     X(CEIL, "ceil") \
     X(ROUND, "round") /* half to even */ \
+    X(BF16, "bf16")   /* the nearest bfloat16; its derivative counts as 1 */ \
     X(IS_NAN, "is_nan") \
     X(IS_INF, "is_inf") \
     X(NOT, "not") /* BOOL */

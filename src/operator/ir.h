@@ -144,6 +144,7 @@ typedef struct fanin__node {
 typedef struct fanin__ir {
     fanin_dtype dtype; /* F32 or F64 */
     bool fuse;         /* lowerings may use the fused rows */
+    bool bf16;         /* F32: operands of matmul and convolutions are rounded to bfloat16 */
     fanin__node *nodes;
     int count, capacity;
     int *buckets;

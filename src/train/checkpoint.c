@@ -61,6 +61,7 @@ static void put_options(pairs *p, const fanin_trainer *t) {
     put_count(p, prefix, "data_samples", t->info->train_count);
     put(p, prefix, "optimizer", "%s", o->optimizer ? o->optimizer : "sgd");
     put(p, prefix, "loss", "%s", o->loss ? o->loss : "default");
+    if (o->dtype == FANIN_BF16) put(p, prefix, "dtype", "bf16");
     put(p, prefix, "augment", "%s", o->augment ? o->augment : "none");
     put(p, prefix, "schedule", "%s", o->schedule ? o->schedule : "constant");
     put_count(p, prefix, "groups", (uint64_t)o->group_count);

@@ -33,6 +33,7 @@ static fanin_status plan_programs(struct fanin_replica_trainer *t, const fanin_g
         .curvature = one->optimizer->row->curvature,
         .diagonal = one->optimizer->row->diagonal,
         .activity_l1 = o->activity_l1,
+        .dtype = o->dtype,
         .seed = o->seed,
         .replicas = t->options.replicas,
         .replica_inputs = !t->options.shared_order,

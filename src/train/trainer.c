@@ -72,6 +72,9 @@ fanin_status fanin__train_plan(const fanin_trainer *t, fanin_program_options o,
     char soft[128];
     o.loss = fanin__train_loss(t, o.eval, soft);
     o.seed = t->options.seed;
+    o.dtype = t->options.dtype;
+    if (o.dtype == FANIN_F64)
+        return fanin_err_set(err, FANIN_ARG, "training runs in F32 or BF16, not F64");
     FANIN_TRY(fanin_program_create(t->graph, &o, program, err));
     FANIN_TRY(fanin__feed_fits(t->data, *program, (size_t)o.batch, err));
     if (t->augment.mixup > 0 && !o.eval && fanin_program_target(*program).dtype != FANIN_F32)

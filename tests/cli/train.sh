@@ -102,6 +102,16 @@ check yaml_is_the_same cmp e.safetensors h.safetensors
 check line_wins "$FANIN" train e.yaml --steps 7
 gives line_wins_so "d['steps']" 7
 printf 'model: mlp:2-8x1-2\ndata: spirals\nstep: 30\n' >bad.yaml
+# Products of operands in bfloat16: another run, kept as such by a checkpoint.
+half="mlp:1024-40x2-9 --data shapeset --scheme he --steps 20 --eval-samples 50 --eval-every 20 --quiet"
+check f32 "$FANIN" train $half -o f32.safetensors
+check bf16 "$FANIN" train $half --dtype bf16 --checkpoint half -o bf16.safetensors
+exits 1 bf16_differs "$FANIN" diff f32.safetensors bf16.safetensors
+exits 2 bf16_resumed_as_f32 "$FANIN" train ${half%--steps*} --steps 40 --resume half --eval-samples 50 --eval-every 20 --quiet
+says bf16_resumed_as_f32_says "dtype"
+exits 2 no_such_precision "$FANIN" train $half --dtype f16
+says no_such_precision_says "expected f32 or bf16"
+
 exits 2 unknown_key "$FANIN" train bad.yaml
 says unknown_key_says "bad.yaml line 3: 'step' is no option"
 printf 'model: mlp:2-8x1-2\nsteps:\n  a: 1\n' >bad.yaml

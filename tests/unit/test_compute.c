@@ -110,6 +110,14 @@ TEST(unary_kernels) {
             for (size_t i = 0; i < n; i++)
                 assert_true(
                     equal_or_nan(out[i], isnan(a[i]) ? NAN : (float)((a[i] > 0) - (a[i] < 0))));
+            k->unary[FANIN__UNARY_BF16](n, a, out);
+            for (size_t i = 0; i < n; i++) { /* as a file's bfloat16 is rounded */
+                uint16_t half;
+                double back;
+                assert_ok(fanin_convert_from_f32(&a[i], 1, FANIN_BF16, &half));
+                assert_ok(fanin_convert_to_f64(&half, FANIN_BF16, 1, &back));
+                assert_true(equal_or_nan(out[i], (float)back));
+            }
         }
     }
 }

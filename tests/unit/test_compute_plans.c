@@ -19,6 +19,11 @@ static int64_t between(int64_t a, int64_t b) {
     return a + (int64_t)(bits() % (uint64_t)(b - a + 1));
 }
 
+/* What a plan with `bf16` is promised: operands that are bfloat16 values. */
+static void round_if(bool bf16, float *x, size_t n) {
+    if (bf16) fanin__unary(FANIN__UNARY_BF16, n, x, x);
+}
+
 static float *random_floats(size_t n) {
     float *p = malloc((n + 1) * sizeof *p);
     for (size_t i = 0; i < n; i++) p[i] = uniform();
@@ -91,6 +96,7 @@ static void matmul_case(fanin__matmul_desc d, float alpha) {
     }
     float *x[4];
     for (int i = 0; i < 4; i++) x[i] = random_floats(sizes[i]);
+    for (int i = 0; i < 2; i++) round_if(d.bf16, x[i], sizes[i]);
     float *before = malloc((sizes[3] + 1) * sizeof *before);
     if (d.beta == 0)
         for (size_t i = 0; i < sizes[3]; i++) x[3][i] = 5;
@@ -368,6 +374,9 @@ static void conv_case(const fanin__conv_desc *d) {
     size_t nw = (size_t)(d->c_out * d->c_in / d->groups * r.taps), nb = (size_t)d->c_out;
     float *x = random_floats(nx), *wt = random_floats(nw), *b = random_floats(nb),
           *y = random_floats(ny);
+    round_if(d->bf16, x, nx);
+    round_if(d->bf16, wt, nw);
+    round_if(d->bf16, y, ny);
     r.xv = x, r.wv = wt, r.yv = y;
     bool forward = d->pass == FANIN__PASS_FORWARD, data = d->pass == FANIN__PASS_BACKWARD_DATA;
     void *sets[3][4] = {
@@ -423,6 +432,37 @@ TEST(convolutions_of_random_shapes) {
         conv_case(&d);
     }
     if (conv_declined * 10 > conv_run) fail_msg("%d of %d declined", conv_declined, conv_run);
+}
+
+/* Products of bfloat16 values are exact in float32: only the sums are rounded, as of any plan. */
+TEST(plans_of_bf16_operands) {
+    for (int round = 0; round < 12; round++) {
+        int64_t m = between(33, 90), n = between(17, 90), k = between(33, 200);
+        bool trans = bits() & 1;
+        fanin__matmul_desc d = {.m = m,
+                                .n = n,
+                                .k = k,
+                                .a_row = trans ? 1 : k,
+                                .a_col = trans ? m : 1,
+                                .b_row = trans ? 1 : n,
+                                .b_col = trans ? k : 1,
+                                .c_row = n,
+                                .bias = (fanin__bias)(round % 2),
+                                .eltwise = (fanin__eltwise)(round % 4),
+                                .bf16 = true,
+                                .backend = FANIN__BACKEND_DNNL};
+        matmul_case(d, 1);
+        fanin__conv_desc c = {.pass = (fanin__pass)(round % 3),
+                              .layout = round & 1 ? FANIN__LAYOUT_NXC : FANIN__LAYOUT_NCX,
+                              .n = 2,
+                              .groups = 1,
+                              .c_in = 16,
+                              .c_out = 32,
+                              .bias = round % 3 == FANIN__PASS_FORWARD,
+                              .window = random_window(2, false),
+                              .bf16 = true};
+        conv_case(&c);
+    }
 }
 
 TEST(convolution_refuses_nonsense) {

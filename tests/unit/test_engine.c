@@ -176,7 +176,7 @@ TEST(mistakes_are_named) {
     fanin_graph *g = builtin("mlp:4-3-2");
     refused(g, (fanin_program_options){.loss = "hinges"}, FANIN_ARG, "hinges");
     refused(g, (fanin_program_options){.gradients = true}, FANIN_ARG, "loss");
-    refused(g, (fanin_program_options){.dtype = FANIN_BF16}, FANIN_ARG, "BF16");
+    refused(g, (fanin_program_options){.dtype = FANIN_F16}, FANIN_ARG, "BF16");
     fanin_program *p = program_of(g, (fanin_program_options){.batch = 2, .loss = "cross_entropy"});
     fanin_err err = {0};
     ((int64_t *)fanin_program_target(p).data)[1] = 2;

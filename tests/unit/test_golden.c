@@ -212,6 +212,25 @@ TEST(mlp5_tanh_fast) { agrees("mlp5_tanh", FANIN_F32, false); }
 TEST(mlp5_tanh_reference) { agrees("mlp5_tanh", FANIN_F32, true); }
 TEST(mlp5_tanh_double) { agrees("mlp5_tanh", FANIN_F64, false); }
 TEST(mlp5_tanh_curves) { follows_all("mlp5_tanh", true); }
+/* Products of operands in bfloat16: the curve of float32 within what a relative 2^-8 of the operands leaves. */
+TEST(mlp5_tanh_bf16_curve) {
+    enum { STEPS = 10 };
+    double f32[STEPS] = {0}, worst = 0;
+    assert_int_equal(read_numbers("mlp5_tanh", "trajectories", "sgd lr=0.05", f32, STEPS), STEPS);
+    run r = start("mlp5_tanh", FANIN_BF16, false);
+    fanin_optimizer *o;
+    fanin_err err = {0};
+    assert_ok_err(fanin_optimizer_create("sgd:lr=0.05", r.program, &o, &err), err);
+    for (int s = 0; s < STEPS; s++) {
+        assert_ok_err(fanin_program_run(r.program, &err), err);
+        worst = fmax(worst, fabs(fanin_program_loss(r.program) - f32[s]) / f32[s]);
+        fanin_optimizer_step(o);
+    }
+    if (!(worst > 1e-6 && worst < 4e-3)) fail_msg("the losses part by %g", worst);
+    fanin_optimizer_destroy(o);
+    finish(r);
+}
+
 TEST(lenet5_fast) { agrees("lenet5", FANIN_F32, false); }
 TEST(lenet5_reference) { agrees("lenet5", FANIN_F32, true); }
 TEST(lenet5_double) { agrees("lenet5", FANIN_F64, false); }

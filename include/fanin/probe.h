@@ -126,6 +126,8 @@ typedef struct fanin_jacobian_spectrum {
     bool decades;
     size_t bins;
     double *theory;
+    const char *
+        absent; /* why there is none, a sentence's end ("the input holds ids"); NULL where there is one */
 } fanin_jacobian_spectrum;
 
 /* Second derivative of the loss in all weights, of the first seed's network and batch. */

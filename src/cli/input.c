@@ -36,6 +36,9 @@ static int open_array(cli *c, const char *text, cli_inputs *in) {
         return cli_usage(c, "--input %s: the model has no such input; the first is called %s", text,
                          in->graph->input_count ? in->graph->values[in->graph->inputs[0]].name
                                                 : "(none)");
+    if (in->arrays[at])
+        return cli_usage(c, "--input %s: the input %s was given before", text,
+                         in->graph->values[in->graph->inputs[at]].name);
     fanin_err err = {0};
     fanin_weights *file;
     fanin_status status = fanin_weights_open(path, &file, &err);

@@ -3,6 +3,7 @@
 #include <fanin/probe.h>
 #include <fanin/report.h>
 #include <fanin/theory.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static json_t *jacobian_json(const fanin_jacobian_spectrum *j) {
     }
     for (size_t i = 0; i < j->count; i++) json_array_append_new(values, cli_number(j->values[i]));
     json_object_set_new(o, "singular_values", values);
+    json_object_set_new(o, "absent", cli_text(j->absent));
     return o;
 }
 
@@ -149,13 +151,16 @@ static const char *percent(double share, char buf[16]) {
     return buf;
 }
 
-/* Which columns have anything to show. */
+/* Which columns have anything to show, and room: a narrow terminal has names before bars and the gradient
+ * predicted. */
 typedef struct shown {
-    bool saturated, dead, predicted;
+    bool saturated, dead, predicted, bars;
 } shown;
 
+enum { BARS_WIDTH = 72 };
+
 static shown columns_of(const fanin_signal *s) {
-    shown c = {false, false, false};
+    shown c = {.bars = cli_width() >= BARS_WIDTH};
     for (int i = 0; i < s->layer_count; i++) {
         const fanin_layer_signal *l = &s->layers[i];
         c.saturated = c.saturated || !isnan(l->saturated);
@@ -205,14 +210,17 @@ static fanin_status layer_row(cli *c, fanin_table *t, const fanin_signal *s, sho
         cells[n++] = three_digits(sqrt(l->second_moment), text[0]);
         cells[n++] = three_digits(sqrt(l->predicted_second_moment), text[1]);
     }
-    cells[n++] = fanin_bar(log10(l->second_moment), decade[0], decade[1], 6, bar, sizeof bar);
+    if (columns.bars)
+        cells[n++] = fanin_bar(log10(l->second_moment), decade[0], decade[1], 6, bar, sizeof bar);
     if (columns.saturated) cells[n++] = percent(l->saturated, text[2]);
     if (columns.dead) cells[n++] = percent(l->dead, text[3]);
     cells[n++] = three_places(l->sample_correlation, text[4]);
     cells[n++] = three_digits(l->grad_norm, text[5]);
-    if (columns.predicted) cells[n++] = three_digits(l->predicted_grad_norm, text[6]);
-    cells[n++] =
-        fanin_bar(log10(l->grad_norm), decade[2], decade[3], 6, gradient_bar, sizeof gradient_bar);
+    if (columns.predicted && columns.bars)
+        cells[n++] = three_digits(l->predicted_grad_norm, text[6]);
+    if (columns.bars)
+        cells[n] = fanin_bar(log10(l->grad_norm), decade[2], decade[3], 6, gradient_bar,
+                             sizeof gradient_bar);
     return fanin_table_row(t, i == s->first_bad ? cli_style(c, "\033[31m") : NULL, cells);
 }
 
@@ -221,10 +229,13 @@ static int print_table(cli *c, const fanin_signal *s) {
     double decade[4];
     const shown columns = columns_of(s);
     char heads[128];
-    snprintf(heads, sizeof heads, "<~layer|%s%s%s|>corr|>gradient%s|<",
-             columns.predicted ? ">signal|>pred.|<" : "<op|>mean|>std|<signal",
+    snprintf(heads, sizeof heads, "<~layer|%s%s%s%s|>corr|>gradient%s%s",
+             columns.predicted ? ">signal|>pred." : "<op|>mean|>std",
+             !columns.bars       ? ""
+             : columns.predicted ? "|<"
+                                 : "|<signal",
              columns.saturated ? "|>sat" : "", columns.dead ? "|>dead" : "",
-             columns.predicted ? "|>pred." : "");
+             columns.predicted && columns.bars ? "|>pred." : "", columns.bars ? "|<" : "");
     if (fanin_table_create(heads, &t) != FANIN_OK) return cli_fail(c, FANIN_NOMEM, NULL);
     decades(s, false, &decade[0], &decade[1]);
     decades(s, true, &decade[2], &decade[3]);
@@ -245,9 +256,12 @@ static void print_more(const fanin_signal *s) {
     const fanin_jacobian_spectrum *j = &s->jacobian;
     const fanin_hessian *h = &s->hessian;
     const fanin_tangent_kernel *k = &s->kernel;
+    char text[160];
     if (j->samples)
         printf("Jacobian, input to output: singular values %.3g mean, %.3g to %.3g\n", j->mean,
                j->min, j->max);
+    else if (j->absent)
+        cli_wrapped(strcat(strcpy(text, "Jacobian, input to output: none, "), j->absent), 0);
     if (h->probes)
         printf("Hessian: eigenvalues %.3g to %.3g (on-line %.3g), trace %.3g +- %.2g\n"
                "gradient descent is stable below rate %.3g\n",
@@ -261,8 +275,9 @@ static int print_signal(cli *c, const fanin_signal *s) {
     int code = print_table(c, s);
     if (code) return code;
     bool healthy = s->verdict == FANIN_VERDICT_HEALTHY;
-    printf("\nloss %.4g (%.4g expected)   decades per layer: forward %+.3f, backward %+.3f\n",
-           s->loss, s->expected_loss, s->forward_slope, s->backward_slope);
+    printf("\nloss %.4g (%.4g expected)%sdecades per layer: forward %+.3f, backward %+.3f\n",
+           s->loss, s->expected_loss, cli_width() < BARS_WIDTH ? "\n" : "   ", s->forward_slope,
+           s->backward_slope);
     print_more(s);
     const char *word = fanin_verdict_name(s->verdict);
     printf("%s%s%s:", cli_style(c, healthy ? "\033[32;1m" : "\033[31;1m"), word,
@@ -280,8 +295,9 @@ static int set_thresholds(cli *c, const cli_list *list, fanin_thresholds *t) {
         if (!equals) return cli_usage(c, "--threshold %s: expected NAME=NUMBER", list->items[i]);
         snprintf(name, sizeof name, "%.*s", (int)(equals - list->items[i]), list->items[i]);
         double value = strtod(equals + 1, &end);
-        if (end == equals + 1 || *end || isnan(value))
-            return cli_usage(c, "--threshold %s: expected a number behind '='", list->items[i]);
+        if (end == equals + 1 || *end || !(value >= 0))
+            return cli_usage(c, "--threshold %s: expected a number of 0 or more behind '='",
+                             list->items[i]);
         if (!fanin_threshold_set(t, name, value))
             return cli_usage(c,
                              "--threshold %s: expected slope, range, layer, saturated, dead, "
@@ -359,7 +375,7 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
 }
 
 int verb_check(cli *c) {
-    request r = {0};
+    request r = {.lr = NAN, .batch = UINT64_MAX, .seeds = UINT64_MAX}; /* not given */
     const cli_option options[] = {
         CLI_INIT_OPTIONS(r.init),
         {"weights", 0, CLI_TEXT, &r.weights, "FILE", "these weights (.safetensors, .npz, .onnx)"},
@@ -375,7 +391,8 @@ int verb_check(cli *c) {
         {"ntk", 0, CLI_FLAG, &r.ntk, NULL,
          "the tangent kernel: trace, condition, alignment with the targets"},
         {"lr", 0, CLI_NUMBER, &r.lr, "X", "learning rate, for the update ratio"},
-        {"threshold", 0, CLI_LIST, &r.thresholds, "NAME=X", "of the verdict; repeatable"},
+        {"threshold", 0, CLI_LIST, &r.thresholds, "NAME=X",
+         "slope, range, layer, saturated, dead ..."},
         {"html", 0, CLI_TEXT, &r.html, "OUT.html", "also one self-contained page"},
         {"tensorboard", 0, CLI_TEXT, &r.tensorboard, "DIR", "also an event file for TensorBoard"},
         {"fail-on", 0, CLI_TEXT, &r.fail_on, "unhealthy|never", "exit 1 when unhealthy (default)"},
@@ -384,11 +401,17 @@ int verb_check(cli *c) {
     if (!cli_parse(c, options, 1, 1)) return c->exit_code;
     if (r.fail_on && strcmp(r.fail_on, "never") != 0 && strcmp(r.fail_on, "unhealthy") != 0)
         return cli_usage(c, "--fail-on %s: expected unhealthy or never", r.fail_on);
+    if (!isnan(r.lr) && !(r.lr > 0 && r.lr <= DBL_MAX))
+        return cli_usage(c, "--lr %g: expected a finite rate above 0", r.lr);
+    if (r.batch == 0 || r.seeds == 0)
+        return cli_usage(c, "--seeds and --batch: expected 1 or more");
+    if (r.batch == UINT64_MAX) r.batch = 0;
+    if (r.seeds == UINT64_MAX) r.seeds = 0;
     if (r.seeds > 100000 || r.batch > 1000000) return cli_usage(c, "--seeds and --batch: too many");
     cli_inputs in = {0};
     fanin_signal_options o = {.batch = (int64_t)r.batch,
                               .seeds = (int)r.seeds,
-                              .lr = r.lr,
+                              .lr = isnan(r.lr) ? 0 : r.lr,
                               .loss = r.loss,
                               .spectrum = r.spectrum,
                               .hessian = r.hessian,

@@ -67,7 +67,7 @@ static fanin_status copy_input(const fanin_array *a, fanin_buffer b, const char 
         }
         if (b.dtype != FANIN_F32 ||
             fanin_convert_to_f64((const char *)a->data + size * i, a->dtype, 1, &v) != FANIN_OK)
-            return fanin_err_set(err, FANIN_ARG, "input %s: the array is %s, the graph takes %s",
+            return fanin_err_set(err, FANIN_FORMAT, "input %s: the array is %s, the graph takes %s",
                                  name, fanin_dtype_name(a->dtype), fanin_dtype_name(b.dtype));
         ((float *)b.data)[i] = (float)v;
     }

@@ -15,7 +15,14 @@ typedef struct block {
     fanin_program *program;
     int only; /* weight, -1: all */
     fanin_err *err;
+    const fanin_progress *progress;
+    int done, total; /* products, of as many as there may be */
 } block;
+
+static void report(const block *b) {
+    if (b->progress && b->progress->report)
+        b->progress->report(b->progress->ctx, "Hessian", b->done, b->total);
+}
 
 static bool takes_part(const block *b, int i) {
     return fanin_program_gradient(b->program, i).data && (b->only < 0 || b->only == i);
@@ -29,7 +36,7 @@ static size_t block_size(const block *b) {
 }
 
 static fanin_status product(void *ctx, bool transposed, const double *in, double *out) {
-    const block *b = ctx;
+    block *b = ctx;
     (void)transposed;
     size_t at = 0;
     for (int i = 0; i < fanin_program_weight_count(b->program); i++) {
@@ -40,6 +47,8 @@ static fanin_status product(void *ctx, bool transposed, const double *in, double
         if (mine) at += v.count;
     }
     FANIN_TRY(fanin_program_run(b->program, b->err));
+    b->done++;
+    report(b);
     at = 0;
     for (int i = 0; i < fanin_program_weight_count(b->program); i++) {
         fanin_buffer h = fanin_program_curvature(b->program, i);
@@ -53,6 +62,7 @@ static fanin_status product(void *ctx, bool transposed, const double *in, double
 static fanin_status extremes(const fanin__subject *s, block *b, int steps, double tol, double *low,
                              double *high) {
     size_t n = block_size(b);
+    int end = b->done + steps;
     const fanin__operator op = {.rows = n,
                                 .cols = n,
                                 .product = product,
@@ -60,6 +70,7 @@ static fanin_status extremes(const fanin__subject *s, block *b, int steps, doubl
                                 .seed = s->seed,
                                 .stream = "check/hessian"};
     fanin_status status = fanin__lanczos_extremes(&op, steps, tol, low, high, NULL);
+    b->done = end; /* it stops when nothing moves any more */
     if (status == FANIN_NUMERIC) *low = *high = NAN;
     if (status == FANIN_OK || status == FANIN_NUMERIC) return FANIN_OK;
     return fanin_err_set(b->err, status, "Hessian: %s", fanin_status_text(status));
@@ -74,8 +85,9 @@ static fanin_status trace(const fanin__subject *s, block *b, fanin_hessian *out)
     fanin_stream stream = fanin_stream_init(s->seed, "check/trace");
     fanin_status status = FANIN_OK;
     for (int k = 0; k < TRACE_PROBES && status == FANIN_OK; k++) {
+        if (fanin_interrupted()) status = FANIN_INTERRUPTED;
         (void)fanin_random_fill(&stream, 2 * (uint32_t)k, &signs, 0, n, FANIN_F64, v);
-        status = product(b, false, v, hv);
+        if (status == FANIN_OK) status = product(b, false, v, hv);
         double one = fanin__inner(v, hv, n);
         sum += one;
         squares += one * one;
@@ -195,17 +207,16 @@ static fanin_status measure_online(const fanin__subject *s, const fanin_program 
 
 /* ---- all of it -------------------------------------------------------------------------------------- */
 
-static void report(const fanin__subject *s, int done, int total) {
-    const fanin_progress *p = &s->options->progress;
-    if (p->report) p->report(p->ctx, "Hessian", done, total);
-}
-
 fanin_status fanin__measure_hessian(const fanin__subject *s, const fanin__layer *layers,
                                     fanin_signal *signal, fanin_err *err) {
     const fanin_program_options po = {
         .batch = s->options->batch, .loss = s->loss, .gradients = true, .curvature = true};
     fanin_hessian *out = &signal->hessian;
-    block b = {.only = -1, .err = err};
+    block b = {.only = -1,
+               .err = err,
+               .progress = &s->options->progress,
+               .total = STEPS + TRACE_PROBES + signal->layer_count * LAYER_STEPS};
+    report(&b);
     FANIN_TRY(fanin_program_create(s->graph, &po, &b.program, err));
     fanin_status status = fanin__fill_program(s, b.program, err);
     if (status == FANIN_OK) status = extremes(s, &b, STEPS, 1e-5, &out->min, &out->max);
@@ -218,7 +229,6 @@ fanin_status fanin__measure_hessian(const fanin__subject *s, const fanin__layer 
         b.only = fanin__weight_index(b.program, layers[i].weight);
         if (b.only >= 0)
             status = extremes(s, &b, LAYER_STEPS, 1e-4, &low, &signal->layers[i].hessian_max);
-        report(s, i + 1, signal->layer_count);
     }
     fanin_program_destroy(b.program);
     if (status == FANIN_INTERRUPTED)

@@ -244,13 +244,23 @@ static int64_t few_rows(const fanin_signal_options *o, size_t outputs) {
     return o->inputs ? o->batch : (int64_t)(samples * outputs + 1);
 }
 
-fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, size_t outputs,
+fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, bool large, size_t outputs,
                                      fanin_signal *signal, fanin_err *err) {
     fanin_jacobian_spectrum *out = &signal->jacobian;
     const fanin_graph *g = s->graph;
     *out = (fanin_jacobian_spectrum){.mean = NAN, .max = NAN, .min = NAN, .mean_square = NAN};
-    if (g->input_count < 1 || !fanin_dtype_is_float(g->values[g->inputs[0]].dtype)) return FANIN_OK;
-    if (!full && outputs >= (size_t)s->options->batch) return FANIN_OK;
+    if (g->input_count < 1 || !fanin_dtype_is_float(g->values[g->inputs[0]].dtype)) {
+        out->absent = "the input holds no real numbers";
+        return FANIN_OK;
+    }
+    if (!full && large) {
+        out->absent = "more than 2 Mi weights; --spectrum looks";
+        return FANIN_OK;
+    }
+    if (!full && outputs >= (size_t)s->options->batch) {
+        out->absent = "more outputs than samples; --spectrum looks";
+        return FANIN_OK;
+    }
     view v = {.program = NULL};
     bool meet = false;
     fanin_signal_options o = *s->options;
@@ -265,5 +275,8 @@ fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, size_t 
     if (samples > 0 && small) status = dense(&v, samples, out, &meet, err);
     if (status == FANIN_OK && full && (meet || !small)) status = whole_batch(s, &v, out, err);
     fanin_program_destroy(v.program);
+    if (status == FANIN_OK && out->samples == 0)
+        out->absent = meet && !full ? "samples meet in a batch norm; --spectrum looks"
+                                    : "values that are not numbers";
     return status;
 }

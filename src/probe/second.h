@@ -5,10 +5,10 @@
 #include "probe/fill.h"
 #include "probe/layers.h"
 
-/* Fills signal->jacobian; `full` or only where it is cheap (probe.h), given how many numbers come out for one
- * sample. */
-fanin_status fanin__measure_jacobian(const fanin__subject *subject, bool full, size_t outputs,
-                                     fanin_signal *signal, fanin_err *err);
+/* Fills signal->jacobian; `full` or only where it is cheap (probe.h), given whether the network is large and how many
+ * numbers come out for one sample. */
+fanin_status fanin__measure_jacobian(const fanin__subject *subject, bool full, bool large,
+                                     size_t outputs, fanin_signal *signal, fanin_err *err);
 /* The axis on which signal->jacobian's values are drawn, and theory's density on it (spectrum_law.c). */
 fanin_status fanin__spectrum_law(fanin_signal *signal, fanin_err *err);
 /* signal->hessian and hessian_max of the layers. */

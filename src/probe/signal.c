@@ -102,7 +102,8 @@ static size_t weight_elements(const fanin_program *p) {
 /* `known`: what predictions need to know of the inputs. */
 static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t seed,
                               const fanin_signal_options *o, const fanin__layer *layers,
-                              fanin_predict_options *known, fanin_signal *s, fanin_err *err) {
+                              fanin_predict_options *known, bool *large, fanin_signal *s,
+                              fanin_err *err) {
     const char *loss = loss_of(g, o);
     const fanin_program_options po = {
         .batch = o->batch, .loss = loss, .gradients = true, .keep_values = true};
@@ -138,18 +139,18 @@ static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t s
     }
     s->loss_error = sqrt(variance) / o->seeds;
     s->memory = fanin_program_memory(p);
+    *large = weight_elements(p) > WEIGHTS_CHEAP;
     s->jacobian.outputs = fanin_program_output(p, 0).count / now.batch;
-    if (weight_elements(p) > WEIGHTS_CHEAP) s->jacobian.outputs = SIZE_MAX; /* not unasked */
     fanin_program_destroy(p); /* before the next programs take their memory */
     return status;
 }
 
 /* What takes programs of its own: the network of the first seed. */
 static fanin_status run_more(const fanin_graph *g, fanin_plan *plan, uint64_t seed,
-                             const fanin_signal_options *o, const fanin__layer *layers,
+                             const fanin_signal_options *o, const fanin__layer *layers, bool large,
                              fanin_signal *s, fanin_err *err) {
     const fanin__subject subject = {g, plan, o, loss_of(g, o), seed};
-    FANIN_TRY(fanin__measure_jacobian(&subject, o->spectrum, s->jacobian.outputs, s, err));
+    FANIN_TRY(fanin__measure_jacobian(&subject, o->spectrum, large, s->jacobian.outputs, s, err));
     if (o->hessian) FANIN_TRY(fanin__measure_hessian(&subject, layers, s, err));
     if (o->kernel) FANIN_TRY(fanin__measure_kernel(&subject, s, err));
     return FANIN_OK;
@@ -189,10 +190,11 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
     fanin_plan *plan = NULL;
     fanin_predict_options known = {.weights = o.weights, .loss = loss_of(g, &o), .batch = o.batch};
     uint64_t seed = init ? init->seed : 0;
+    bool large = false;
     if (status == FANIN_OK && init) status = fanin_plan_create(g, init, &plan, err);
     known.plan = plan;
-    if (status == FANIN_OK) status = run_seeds(g, plan, seed, &o, layers, &known, s, err);
-    if (status == FANIN_OK) status = run_more(g, plan, seed, &o, layers, s, err);
+    if (status == FANIN_OK) status = run_seeds(g, plan, seed, &o, layers, &known, &large, s, err);
+    if (status == FANIN_OK) status = run_more(g, plan, seed, &o, layers, large, s, err);
     if (status == FANIN_OK) status = fanin__predict_layers(g, layers, &known, s, err);
     fanin_plan_destroy(plan);
     fanin__layers_free(layers, count);

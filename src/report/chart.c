@@ -333,15 +333,20 @@ static void ridge_table(fanin__text *t, const fanin_ridges *r) {
     fanin__text_puts(t, "</tbody></table></div></details>\n");
 }
 
+/* A row's name, at the size that a narrow page gives it. */
+enum { ROW_LEAST = 18 };
+
 void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     fanin__text *t = &p->body;
     axis x = {r->low, r->high, false, LEFT + 48, WIDTH - RIGHT, {0}, 0};
     finish_axis(&x, 6, true);
-    double room = HEIGHT - TOP - BOTTOM, height = room / (double)(r->rows ? r->rows : 1);
+    double rows = (double)(r->rows ? r->rows : 1);
+    double height = fmax((HEIGHT - TOP - BOTTOM) / rows, ROW_LEAST);
+    int base_line = (int)ceil(TOP + height * rows), bottom = base_line + BOTTOM;
     fanin__page_open_grid(p);
     open_figure(t, "ridges", r->title, r->caption);
     fanin__text_printf(t, "<svg viewBox=\"0 0 %d %d\" tabindex=0 role=img aria-label=\"", WIDTH,
-                       HEIGHT);
+                       bottom);
     fanin__html_escape(t, r->title ? r->title : "");
     fanin__text_printf(t, "\" data-axis=\"%d %d %d %.3f %g %g\">\n", LEFT + 48, WIDTH - RIGHT, TOP,
                        height, r->low, r->high);
@@ -356,10 +361,10 @@ void fanin_page_ridges(fanin_page *p, const fanin_ridges *r) {
     for (int i = 0; i < x.tick_count; i++) {
         tick_text(&x, x.ticks[i], text);
         fanin__text_printf(t, "<text class=xl x=%.1f y=%d text-anchor=middle>%s</text>\n",
-                           position(&x, x.ticks[i]), HEIGHT - BOTTOM + 18, text);
+                           position(&x, x.ticks[i]), base_line + 18, text);
     }
     fanin__text_printf(t, "<text x=%d y=%d text-anchor=middle>", (LEFT + 48 + WIDTH - RIGHT) / 2,
-                       HEIGHT - 6);
+                       bottom - 6);
     fanin__html_escape(t, r->x_label ? r->x_label : "");
     fanin__text_puts(t, "</text>\n<rect class=mark x=0 y=0 width=0 height=0 />\n</svg>\n");
     ridge_table(t, r);

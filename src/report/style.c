@@ -37,6 +37,10 @@ const char fanin__page_style[] =
     ".legend .d i{border-top-style:dashed}\n"
     "details{font-size:.86rem;margin-top:6px}summary{cursor:pointer;color:var(--dim)}.scroll{"
     "overflow-x:auto;margin-bottom:14px}"
+    /* the name stays where it is while the figures are scrolled */
+    ".scroll tr>:first-child{position:sticky;left:0;background:var(--bg)}figure .scroll "
+    "tr>:first-child{"
+    "background:var(--card)}"
     "table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;margin:.4em "
     "0}"
     "caption{text-align:left;font-weight:600;padding:.3em 0}th,td{padding:3px 10px 3px "

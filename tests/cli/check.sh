@@ -133,4 +133,36 @@ check events sh -c "'$FANIN' check mlp:6-5-3 --quiet --tensorboard tb && ls tb |
 exits 5 events_cannot_be_written "$FANIN" check mlp:6-5-3 --quiet --tensorboard one.json
 exits 5 page_cannot_be_written "$FANIN" check mlp:6-5-3 --quiet --html no/such/page.html
 exits 2 not_a_number "$FANIN" check mlp:6-5-3 --lr fast
+for wrong in '--lr inf' '--lr 0' '--lr -1' '--batch 0' '--seeds 0' '--threshold slope=-1'; do
+  exits 2 "wrong: $wrong" "$FANIN" check mlp:6-5-3 $wrong
+done
+
+# Inputs of the user's: another size or type is a bad file, an input given twice or unknown is usage.
+printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 6), }" >x.npy
+head -c 48 /dev/zero >>x.npy
+sed 's/<f4/<i4/' x.npy >ids.npy
+exits 1 own_input "$FANIN" check mlp:6-5-3 --input x.npy --fail-on unhealthy --quiet
+exits 0 own_input_by_name "$FANIN" check mlp:6-5-3 --input input=x.npy --fail-on never --quiet
+exits 3 input_of_another_size "$FANIN" check mlp:7-5-3 --input x.npy
+says input_of_another_size_says "12 numbers"
+exits 3 input_of_another_type "$FANIN" check mlp:6-5-3 --input ids.npy
+says input_of_another_type_says "the graph takes F32"
+exits 3 input_that_is_not_there "$FANIN" check mlp:6-5-3 --input no.npy
+exits 2 input_twice "$FANIN" check mlp:6-5-3 --input x.npy --input input=x.npy
+says input_twice_says "was given before"
+exits 2 input_unknown "$FANIN" check mlp:6-5-3 --input y=x.npy
+
+# Stopped in the products with the Hessian: 130, and nothing half-written.
+exits 130 interrupted timeout --preserve-status -s INT 1 "$FANIN" check resnet:20 --batch 4 --hessian --html late.html \
+  --tensorboard late --quiet
+check nothing_half_written sh -c '! ls | grep -q late'
+
+# A narrow terminal: no bars, whole names; why there is no Jacobian.
+COLUMNS=60 "$FANIN" check resnet:110,norm=none --batch 1 --fail-on never --quiet --color never >narrow.txt
+check narrow sh -c "sed 's/[^ -~]\{1,3\}/x/g' narrow.txt | awk 'length > 60 {bad = 1} END {exit bad}'"
+check narrow_names grep -q '^layer3.17.conv2 ' narrow.txt
+"$FANIN" check gpt2:layers=1,width=16,heads=2,vocab=9 --batch 2 --fail-on never --quiet >gpt.txt
+check says_why grep -q 'Jacobian, input to output: none, the input holds no real numbers' gpt.txt
+"$FANIN" check mlp:6-5-40 --fail-on never --quiet --json >wide.json
+check says_why_in_json grep -q '"absent":"more outputs than samples; --spectrum looks"' wide.json
 finish

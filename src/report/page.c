@@ -143,6 +143,15 @@ static bool numeric_column(size_t columns, size_t rows, const char *const *cells
     return rows > 0;
 }
 
+/* Prose may wrap; names and figures may not. */
+static const char *cell_class(size_t columns, size_t rows, const char *const *cells, size_t r,
+                              size_t c) {
+    enum { PROSE = 28 };
+    const char *cell = cells[r * columns + c];
+    if (numeric_column(columns, rows, cells, c)) return " class=n";
+    return cell && strlen(cell) > PROSE && strchr(cell, ' ') ? " class=w" : "";
+}
+
 void fanin_page_table(fanin_page *p, const char *title, size_t columns, size_t rows,
                       const char *const *cells) {
     fanin__text *t = &p->body;
@@ -155,8 +164,7 @@ void fanin_page_table(fanin_page *p, const char *title, size_t columns, size_t r
         for (size_t c = 0; c < columns; c++) {
             const char *cell = cells[r * columns + c];
             const char *tag = r == 0 ? "th" : "td";
-            fanin__text_printf(t, "<%s%s>", tag,
-                               numeric_column(columns, rows, cells, c) ? " class=n" : "");
+            fanin__text_printf(t, "<%s%s>", tag, cell_class(columns, rows, cells, r, c));
             fanin__html_escape(t, cell ? cell : "");
             fanin__text_printf(t, "</%s>", tag);
         }

@@ -3,7 +3,8 @@
 #include "report/page.h"
 
 const char fanin__page_style[] =
-    "\n:root{--bg:#fbfbfa;--fg:#1d1f23;--dim:#62666d;--line:#dcdcd8;--card:#fff;"
+    "\n:root{color-scheme:light "
+    "dark;--bg:#fbfbfa;--fg:#1d1f23;--dim:#62666d;--line:#dcdcd8;--card:#fff;"
     "--c0:#0b62c4;--c1:#c2410c;--c2:#047857;--c3:#9333a8;--c4:#a16207;--c5:#0e7490;--c6:#be185d;--"
     "c7:#4b5563}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#15171a;--fg:#e6e6e3;--dim:#9aa0a8;--line:#"
@@ -46,12 +47,14 @@ const char fanin__page_style[] =
     "caption{text-align:left;font-weight:600;padding:.3em 0}th,td{padding:3px 10px 3px "
     "0;text-align:left;"
     "border-bottom:1px solid "
-    "var(--line);white-space:nowrap}th{color:var(--dim);font-weight:600}.n{text-align:right}\n"
+    "var(--line);white-space:nowrap}th{color:var(--dim);font-weight:600}.n{text-align:right}"
+    ".w{white-space:normal;min-width:13em}\n"
     /* A chart shrinks with the page, its letters must not. */
     "@media(max-width:600px){img{min-width:600px}main{padding:14px 10px 40px}svg "
     "text{font-size:21px}svg "
     ".r{font-size:16px}"
-    "svg .odd,svg .yl{display:none}svg .xl{transform:translateY(8px)}figure{padding:10px}}\n"
+    "svg .odd,svg .yl{display:none}svg .xl{transform:translateY(8px)}figure{padding:10px}.scroll "
+    "td:first-child{max-width:45vw;overflow:hidden;text-overflow:ellipsis}}\n"
     "#tip{position:fixed;pointer-events:none;visibility:hidden;background:var(--card);color:var(--"
     "fg);"
     "border:1px solid var(--dim);border-radius:6px;padding:6px "

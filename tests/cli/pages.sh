@@ -37,17 +37,28 @@ const numbers=[...document.querySelectorAll('figure,table')].some(e=>/NaN|nan\b|
 const wide=document.documentElement.scrollWidth>innerWidth?'overflows':'fits';
 const asked=performance.getEntriesByType('resource').filter(e=>!e.name.startsWith('data:')).length;
 const order=[...new Set(said)].sort().join(',');
+let overlap=0;
+for(const svg of document.querySelectorAll('figure.chart svg,figure.ridges svg')){
+ const boxes=[...svg.querySelectorAll('text')].map(t=>t.getBoundingClientRect()).filter(b=>b.width>0);
+ boxes.forEach((a,i)=>boxes.slice(i+1).forEach(b=>{
+  const least=Math.min(a.height,b.height)/2;
+  if(a.left<b.right-1&&b.left<a.right-1&&a.top<b.bottom-least&&b.top<a.bottom-least)overlap++}));
+}
 document.title='RESULT charts='+charts.length+' ridges='+ridges.length+' '+order+' '+wide+' asked='+asked+
- ' bare='+bare+' images='+document.images.length+' blank='+blank+' numbers='+numbers;
+ ' bare='+bare+' images='+document.images.length+' blank='+blank+' numbers='+numbers+' overlap='+overlap;
+parent.postMessage(document.title,'*');
 </script>
 END
 
 page() { # NAME FILE CHARTS RIDGES IMAGES WIDTH
   cat "$2" probe.js >probed.html
-  timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --window-size=$6,900 \
-    --user-data-dir="$tmp/browser" --dump-dom "file://$tmp/probed.html" >dom.html 2>log.txt
+  # a window has 500 pixels at least: a narrow page stands in a frame
+  printf '<script>onmessage=e=>document.title=e.data</script><iframe src=probed.html width=%d height=900></iframe>' \
+    $6 >frame.html
+  timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --window-size=1400,1000 --virtual-time-budget=3000 \
+    --user-data-dir="$tmp/browser" --dump-dom "file://$tmp/frame.html" >dom.html 2>log.txt
   check "$1" grep -q \
-    "RESULT charts=$3 ridges=$4 gone,hover,keys fits asked=0 bare=0 images=$5 blank=0 numbers=fine" dom.html
+    "RESULT charts=$3 ridges=$4 gone,hover,keys fits asked=0 bare=0 images=$5 blank=0 numbers=fine overlap=0" dom.html
   grep -o 'RESULT [^<]*' dom.html
   check "$1_console" sh -c '! grep CONSOLE log.txt'
 }
@@ -57,13 +68,18 @@ page() { # NAME FILE CHARTS RIDGES IMAGES WIDTH
   --html full.html --quiet >/dev/null
 "$FANIN" check lenet5 --scheme he --batch 4 --html lenet.html --quiet >/dev/null
 "$FANIN" compare mlp:2-8x2-2,act=tanh --data spirals --steps 20 --schemes he,zeros --html compare.html --quiet >/dev/null
+"$FANIN" check mlp:20-20x24-5,act=tanh --scheme lecun --html deep.html --quiet >/dev/null
+"$FANIN" train mlp:2-8x2-2,act=tanh --data spirals --steps 60 --html train.html --quiet >/dev/null
 page check check.html 8 2 1 1280
 page check_narrow check.html 8 2 1 400
 page full full.html 10 2 1 1280
 page full_narrow full.html 10 2 1 400
 page lenet lenet.html 7 2 0 1280
 page compare compare.html 6 2 0 1280
-page compare_narrow compare.html 6 2 0 500
+page compare_narrow compare.html 6 2 0 400
+page deep_narrow deep.html 8 2 1 400
+page train train.html 9 2 0 1280
+page train_narrow train.html 9 2 0 400
 for name in predicted theory "Phase diagram" "tangent kernel, trace" "largest stable rate" "Curvature of each layer"; do
   check "full_shows_$name" grep -q "$name" full.html
 done

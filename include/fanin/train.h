@@ -205,7 +205,7 @@ FANIN_API fanin_status fanin_trainer_run(fanin_trainer *trainer, fanin_train_res
                                          fanin_err *err);
 FANIN_API void fanin_train_result_fini(fanin_train_result *result);
 /* With patience: the weights of the lowest loss (result.best_step) into the program; false without, or where no
- * loss was a number. The trainer cannot go on after that. */
+ * loss was a number. Called again, it brings the weights of the last step back, which the trainer needs to go on. */
 FANIN_API bool fanin_trainer_take_best(fanin_trainer *trainer);
 FANIN_API uint64_t fanin_trainer_steps(const fanin_trainer *trainer); /* in all */
 FANIN_API uint64_t fanin_trainer_step(const fanin_trainer *trainer);  /* where it stands */
@@ -243,7 +243,7 @@ FANIN_API fanin_status fanin_checkpoint_recorded(const char *dir, const char *ke
  */
 typedef struct fanin_replicas_options {
     int64_t replicas;
-    /* As for one network; validation, patience, monitors and checkpoints are not for replicas. */
+    /* As for one network; patience, monitors and checkpoints are not for replicas. */
     fanin_train_options train;
     const fanin_init_options *init; /* NULL: values of the graph's file, else 0 */
     bool
@@ -254,9 +254,10 @@ typedef struct fanin_replicas_options {
 typedef struct fanin_replicas_result {
     int64_t replicas;
     size_t point_count;
-    uint64_t *steps;   /* of each point */
-    float *loss;       /* of the test split */
-    float *error;      /* share of the test split; NaN without classes */
+    uint64_t *steps;                 /* of each point */
+    float *loss;                     /* of the test split */
+    float *error;                    /* share of the test split; NaN without classes */
+    float *valid_loss, *valid_error; /* of the samples held out; NULL without train.validation */
     float *train_loss; /* mean over the steps since the last point; NaN at the first */
     double
         *settled; /* by replica: updates after which no batch had an error any more; NaN if the last

@@ -10,8 +10,7 @@ enum { BATCHES_MAX = 16 << 20 }; /* bytes of batches that are loaded ahead */
 
 static fanin_status check_options(const fanin_replicas_options *o, fanin_err *err) {
     const fanin_train_options *t = &o->train;
-    const char *no = t->validation      ? "validation"
-                     : t->patience      ? "patience"
+    const char *no = t->patience        ? "patience"
                      : t->monitor_every ? "monitoring"
                      : t->checkpoint    ? "checkpoints"
                                         : NULL;
@@ -316,14 +315,13 @@ static void add_errors(const struct fanin_replica_trainer *t, float *error, uint
         }
 }
 
-/* Whole evaluation batches, as one network's trainer takes them. */
-static fanin_status evaluate(struct fanin_replica_trainer *t, float *loss, float *error,
-                             fanin_err *err) {
+/* Whole evaluation batches, as one network's trainer takes them, of the test split or of what is held out. */
+static fanin_status evaluate(struct fanin_replica_trainer *t, bool held_out, float *loss,
+                             float *error, fanin_err *err) {
     fanin_trainer *one = t->singles[0];
-    fanin__weights_copy(t->train, t->eval);
     fanin_buffer x = fanin_program_input(t->eval, 0);
     uint64_t batch = x.count / fanin_dataset_sample_size(one->info),
-             batches = one->eval_samples / batch;
+             batches = (held_out ? one->options.validation : one->eval_samples) / batch;
     size_t replicas = (size_t)t->options.replicas;
     if (batches == 0) batches = 1;
     for (size_t r = 0; r < replicas; r++) {
@@ -331,8 +329,12 @@ static fanin_status evaluate(struct fanin_replica_trainer *t, float *loss, float
         error[r] = one->info->classes ? 0 : NAN;
     }
     for (uint64_t b = 0; b < batches; b++) {
-        for (uint64_t i = 0; i < batch; i++) one->index[i] = b * batch + i;
-        FANIN_TRY(fanin__feed_load(t->data, FANIN_TEST, one->index, batch, t->eval, err));
+        for (uint64_t i = 0; i < batch; i++) {
+            uint64_t at = b * batch + i;
+            one->index[i] = held_out ? fanin__held_out(one, at) : at;
+        }
+        FANIN_TRY(fanin__feed_load(t->data, held_out ? FANIN_TRAIN : FANIN_TEST, one->index, batch,
+                                   t->eval, err));
         FANIN_TRY(fanin_program_run(t->eval, err));
         const float *each = fanin_program_losses(t->eval).data;
         for (size_t r = 0; r < replicas; r++) loss[r] += each[r] / (float)batches;
@@ -345,7 +347,9 @@ static fanin_status add_point(struct fanin_replica_trainer *t, fanin_replicas_re
                               uint64_t step, fanin_err *err) {
     size_t replicas = (size_t)t->options.replicas, at = r->point_count * replicas;
     uint64_t since = r->point_count ? step - r->steps[r->point_count - 1] : 0;
-    FANIN_TRY(evaluate(t, r->loss + at, r->error + at, err));
+    fanin__weights_copy(t->train, t->eval);
+    FANIN_TRY(evaluate(t, false, r->loss + at, r->error + at, err));
+    if (r->valid_loss) FANIN_TRY(evaluate(t, true, r->valid_loss + at, r->valid_error + at, err));
     for (size_t k = 0; k < replicas; k++) {
         r->train_loss[at + k] = since ? (float)(t->loss[k] / (double)since) : NAN;
         t->loss[k] = 0;
@@ -369,11 +373,14 @@ static fanin_status reserve(struct fanin_replica_trainer *t, fanin_replicas_resu
     r->error = fanin_calloc(count, sizeof *r->error);
     r->train_loss = fanin_calloc(count, sizeof *r->train_loss);
     r->settled = fanin_calloc(replicas, sizeof *r->settled);
+    bool valid = t->options.train.validation > 0;
+    if (valid) r->valid_loss = fanin_calloc(count, sizeof *r->valid_loss);
+    if (valid) r->valid_error = fanin_calloc(count, sizeof *r->valid_error);
     size_t bytes = t->input_bytes + t->target_bytes;
     if (t->options.shared_order && !t->batches)
         t->batches = fanin_calloc((size_t)stretch_steps, bytes);
     if (!r->steps || !r->loss || !r->error || !r->train_loss || !r->settled ||
-        (t->options.shared_order && !t->batches))
+        (valid && (!r->valid_loss || !r->valid_error)) || (t->options.shared_order && !t->batches))
         return fanin_err_set(err, FANIN_NOMEM, "no memory for the results of %zu replicas",
                              replicas);
     return FANIN_OK;
@@ -426,6 +433,8 @@ void fanin_replicas_result_fini(fanin_replicas_result *r) {
     fanin_free(r->steps);
     fanin_free(r->loss);
     fanin_free(r->error);
+    fanin_free(r->valid_loss);
+    fanin_free(r->valid_error);
     fanin_free(r->train_loss);
     fanin_free(r->settled);
     *r = (fanin_replicas_result){0};

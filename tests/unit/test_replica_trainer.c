@@ -54,6 +54,10 @@ static void compare_points(const fanin_replicas_result *many, const fanin_train_
         if (k) assert_near(many->train_loss[at], p->train_loss, tolerance, tolerance);
         assert_int_equal(isnan(many->error[at]) != 0, isnan(p->test_error) != 0);
         if (!isnan(p->test_error)) assert_near(many->error[at], p->test_error, 0.02, 0);
+        assert_true((many->valid_loss != NULL) == !isnan(p->valid_loss));
+        if (!many->valid_loss) continue;
+        assert_near(many->valid_loss[at], p->valid_loss, tolerance, tolerance);
+        if (!isnan(p->valid_error)) assert_near(many->valid_error[at], p->valid_error, 0.04, 0);
     }
 }
 
@@ -110,6 +114,21 @@ TEST(every_optimizer_steps_each_replica_as_one) {
         s.shared_order = true; /* random directions stay each replica's own */
         if (strcmp(s.train.optimizer, "hutchinson") != 0) check(s);
     }
+}
+
+TEST(samples_are_held_out) {
+    static const char *const losses[] = {NULL, "mse"};
+    for (size_t i = 0; i < 2 * FANIN_COUNT(losses); i++) {
+        setting s = small("adam:lr=0.05");
+        s.train.loss = losses[i / 2];
+        s.train.validation = 8;
+        s.shared_order = i % 2 == 0;
+        check(s);
+    }
+    setting s = small("sgd:lr=0.1"); /* of a generator */
+    s.data = "teacher:in=5,out=2";
+    s.train.validation = 20;
+    check(s);
 }
 
 TEST(every_part_of_a_recipe_steps_each_replica_as_one) {

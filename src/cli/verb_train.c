@@ -1,4 +1,5 @@
 /* fanin train: let the network learn, and say what happened. */
+#include <errno.h>
 #include <fanin/report.h>
 #include <fanin/train.h>
 #include <stdlib.h>
@@ -244,6 +245,7 @@ static fanin_status save_result(job *j, uint64_t *step, fanin_err *err) {
     bool best = fanin_trainer_take_best(j->trainer);
     *step = best ? j->result.best_step : j->result.steps;
     fanin_status status = save_weights(fanin_trainer_program(j->trainer), j->r->out, err);
+    if (status != FANIN_OK && best) fanin_trainer_take_best(j->trainer);
     if (status == FANIN_OK && best)
         cli_note(j->c, "%s: the weights of step %llu, where the loss was lowest", j->r->out,
                  (unsigned long long)*step);
@@ -262,7 +264,11 @@ static int finish(job *j) {
                 r->diverged_layer[0] ? r->diverged_layer : "the loss");
     } else if (save) {
         fanin_status saved = save_result(j, &saved_step, &err);
-        if (saved != FANIN_OK) return cli_fail(c, saved, &err);
+        if (saved != FANIN_OK) {
+            int code = cli_fail(c, saved, &err);
+            tell_how_to_resume(j); /* what was learnt is not lost */
+            return code;
+        }
     }
     if (j->r->html) {
         char title[192];
@@ -285,6 +291,18 @@ static int finish(job *j) {
     else
         json_decref(saved);
     return code ? code : r->diverged ? 4 : 0;
+}
+
+/* Hours of training are no time to learn that a folder is missing. */
+static int check_folder(cli *c, const char *path) {
+    fanin_err err = {0};
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    char folder[4096] = ".";
+    if (!path) return 0;
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path + 1), path);
+    if (access(folder, W_OK) == 0) return 0;
+    fanin_err_set(&err, FANIN_IO, "%s: cannot write into its folder: %s", path, strerror(errno));
+    return cli_fail(c, FANIN_IO, &err);
 }
 
 static int train(cli *c, const request *r, const cli_inputs *in) {
@@ -353,7 +371,9 @@ int verb_train(cli *c) {
     } else {
         cli_inputs in = {0};
         if ((r.watch || r.html) && !r.monitor) r.monitor = 100;
-        code = cli_open_inputs(c, c->args[0], r.weights, r.data, NULL, r.init.seed, &in);
+        code = check_folder(c, r.out);
+        if (!code) code = check_folder(c, r.html);
+        if (!code) code = cli_open_inputs(c, c->args[0], r.weights, r.data, NULL, r.init.seed, &in);
         if (!code) code = train(c, &r, &in);
         cli_close_inputs(&in);
     }

@@ -20,14 +20,11 @@ static size_t weight_bytes(const fanin_program *p, int i) {
     return w.count * fanin_dtype_size(w.dtype);
 }
 
-/* Into t->best or out of it. */
-static void move_best(fanin_trainer *t, bool keep) {
+static void keep_best(fanin_trainer *t) {
     char *at = t->best;
     for (int i = 0; i < fanin_program_weight_count(t->train); i++) {
-        size_t size = weight_bytes(t->train, i);
-        void *w = fanin_program_weight(t->train, i).data;
-        memcpy(keep ? at : w, keep ? w : at, size);
-        at += size;
+        memcpy(at, fanin_program_weight(t->train, i).data, weight_bytes(t->train, i));
+        at += weight_bytes(t->train, i);
     }
 }
 
@@ -39,10 +36,24 @@ static fanin_status make_best(fanin_trainer *t, fanin_err *err) {
     return t->best ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "training: no memory");
 }
 
+static void exchange(char *a, char *b, size_t n) {
+    char some[1024];
+    for (size_t at = 0; at < n; at += sizeof some) {
+        size_t k = n - at < sizeof some ? n - at : sizeof some;
+        memcpy(some, a + at, k);
+        memcpy(a + at, b + at, k);
+        memcpy(b + at, some, k);
+    }
+}
+
 bool fanin_trainer_take_best(fanin_trainer *t) {
-    bool some = t->best && isfinite(t->state.best);
-    if (some) move_best(t, false);
-    return some;
+    if (!t->best || !isfinite(t->state.best)) return false;
+    char *at = t->best;
+    for (int i = 0; i < fanin_program_weight_count(t->train); i++) {
+        exchange(at, fanin_program_weight(t->train, i).data, weight_bytes(t->train, i));
+        at += weight_bytes(t->train, i);
+    }
+    return true;
 }
 
 fanin_status fanin__train_grow(void **array, size_t count, size_t *capacity, size_t size,
@@ -220,7 +231,7 @@ static fanin_status add_point(fanin_trainer *t, const session *s, fanin_err *err
         now->best = judged;
         now->best_step = now->step;
         now->stale = 0;
-        if (t->best) move_best(t, true);
+        if (t->best) keep_best(t);
     } else {
         now->stale++;
     }
@@ -245,10 +256,10 @@ static fanin_status before_step(fanin_trainer *t, session *s, fanin_err *err) {
     bool last = step == t->steps, point = (step % t->eval_every == 0 || last) && !evaluated(t);
     if (point) FANIN_TRY(add_point(t, s, err));
     bool save = o->checkpoint_every ? step % o->checkpoint_every == 0 : point;
-    bool ends = last || out_of_patience(t) || fanin_interrupted();
+    bool ends = last || out_of_patience(t);
     if (o->checkpoint && ((save && step > s->first) || ends))
         FANIN_TRY(fanin__checkpoint_save(t, "last.safetensors", err));
-    if (!last && fanin_interrupted())
+    if (!last && fanin_interrupted()) /* _run saves */
         return fanin_err_set(err, FANIN_INTERRUPTED, "stopped at step %llu of %llu",
                              (unsigned long long)step, (unsigned long long)t->steps);
     bool due = o->monitor_every && (step % o->monitor_every == 0 || ends) &&
@@ -331,6 +342,14 @@ fanin_status fanin_trainer_run(fanin_trainer *t, fanin_train_result *r, fanin_er
         status = fanin__divergence_find(t, r->diverged_layer, sizeof r->diverged_layer, err);
     }
     t->state.seconds = r->seconds = fanin__seconds() - s.start;
+    if (status == FANIN_INTERRUPTED && t->options.checkpoint) { /* in an evaluation too */
+        fanin_err full = {0};
+        fanin_status saved = fanin__checkpoint_save(t, "last.safetensors", &full);
+        if (saved != FANIN_OK) {
+            status = saved;
+            if (err) *err = full;
+        }
+    }
     r->data_seconds = s.data_seconds;
     r->monitor_seconds = s.monitor_seconds;
     r->session_seconds = fanin__seconds() - s.begun;

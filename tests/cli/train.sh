@@ -121,6 +121,17 @@ printf 'data: spirals\nsteps: 3\n' >bad.yaml
 exits 2 no_model "$FANIN" train bad.yaml
 exits 3 no_experiment "$FANIN" train none.yaml
 
+# What cannot be written is said before training, and a disk that is full after it loses nothing.
+exits 5 out_no_folder "$FANIN" train mlp:2-8x1-2 --data spirals --scheme he --steps 4000000 -o none/o.safetensors
+full="mlp:2-64x2-2 --data spirals --scheme he --steps 40 --batch 6 --eval-samples 50 --patience 9"
+exits 5 out_full sh -c 'ulimit -f 1; trap "" XFSZ; exec "$FANIN" train $0 --quiet -o full.safetensors' "$full"
+check out_full_leaves_nothing test ! -e full.safetensors
+check last "$FANIN" train $full --quiet --checkpoint fullck -o last.safetensors
+rm last.safetensors
+check out_again "$FANIN" train $full --quiet --resume fullck -o again.safetensors
+check never "$FANIN" train $full --quiet -o never.safetensors
+check out_again_same cmp again.safetensors never.safetensors
+
 # The run store.
 check tensorboard "$FANIN" train mlp:2-8x1-2 --data spirals --scheme he --steps 20 --monitor 5 --tensorboard tb --watch
 check page "$FANIN" train mlp:2-8x2-2,act=tanh --data spirals --scheme he --steps 40 --monitor 5 --html train.html --quiet

@@ -182,6 +182,28 @@ TEST(early_stopping_resumes_bit_for_bit) {
     unmake(&s);
 }
 
+/* Interrupted before its first step, in the first evaluation, a run is saved as well. */
+TEST(an_interrupt_in_an_evaluation_is_saved) {
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s", test_tmp("early"));
+    setup s = make("mlp:2-8x1-2", "spirals",
+                   (fanin_train_options){.steps = 9, .batch = 6, .checkpoint = dir});
+    fanin_trainer *t = trainer(&s);
+    fanin_train_result r;
+    fanin_err err = {0};
+    fill(&s, t);
+    fanin_interrupt(true);
+    assert_int_equal(fanin_trainer_run(t, &r, &err), FANIN_INTERRUPTED);
+    fanin_interrupt(false);
+    fanin_train_result_fini(&r);
+    fanin_trainer *u = trainer(&s);
+    assert_ok_err(fanin_trainer_resume(u, dir, &err), err);
+    assert_same_weights(t, u, "interrupted");
+    fanin_trainer_destroy(t);
+    fanin_trainer_destroy(u);
+    unmake(&s);
+}
+
 /* last and best are kept; best is the one with the lowest loss. */
 TEST(last_and_best_are_kept) {
     char dir[4096];
@@ -269,6 +291,10 @@ TEST(patience_keeps_the_best_weights) {
     copy_weights(t, best);
     assert_memory_equal(best, all.weights, sizeof best);
     assert_memory_not_equal(best, last, sizeof best);
+    assert_true(fanin_trainer_take_best(t)); /* and back */
+    copy_weights(t, best);
+    assert_memory_equal(best, last, sizeof best);
+    memcpy(best, all.weights, sizeof best);
     fanin_trainer_destroy(t);
     t = all.trainer = trainer(&s); /* from the checkpoint too */
     char dir[4096];

@@ -41,7 +41,7 @@ let overlap=0;
 for(const svg of document.querySelectorAll('figure.chart svg,figure.ridges svg')){
  const boxes=[...svg.querySelectorAll('text')].map(t=>t.getBoundingClientRect()).filter(b=>b.width>0);
  boxes.forEach((a,i)=>boxes.slice(i+1).forEach(b=>{
-  const least=Math.min(a.height,b.height)/2;
+  const least=Math.min(a.height,b.height)/4;
   if(a.left<b.right-1&&b.left<a.right-1&&a.top<b.bottom-least&&b.top<a.bottom-least)overlap++}));
 }
 document.title='RESULT charts='+charts.length+' ridges='+ridges.length+' '+order+' '+wide+' asked='+asked+

@@ -65,7 +65,12 @@ static void judge(fanin_signal *s, fanin_verdict verdict, int layer, const char 
 
 typedef double figure_fn(const fanin_layer_signal *l);
 static double saturated_share(const fanin_layer_signal *l) { return l->saturated; }
-static double dead_share(const fanin_layer_signal *l) { return l->dead; }
+/* Where samples have become alike each unit is off with chance 1/2: of few units, as in a gate's bottleneck, more than
+ * half are off by luck. Three standard deviations of that are not held against a layer, unless all are off. */
+static double dead_share(const fanin_layer_signal *l) {
+    double units = l->rank > 1 ? (double)l->dims[l->rank > 3 ? 1 : l->rank - 1] : 1;
+    return l->dead < 1 ? l->dead - 1.5 / sqrt(units) : l->dead;
+}
 static double symmetric_share(const fanin_layer_signal *l) { return l->symmetric ? 1 : 0; }
 
 static int first_above(const fanin_signal *s, figure_fn *figure, double limit) {
@@ -203,10 +208,22 @@ static double correlation_limit(const fanin_layer_signal *l, double threshold) {
     return fmax(fmin(limit, 0.9999), threshold);
 }
 
+static bool alike(const fanin_layer_signal *l, const fanin_thresholds *t) {
+    return l->sample_correlation > correlation_limit(l, t->correlation);
+}
+
+/* Samples that differ again behind a layer did so beside it: a gate's bottleneck sees means over an image, alike for
+ * all images, and is no path that the signal has to take. */
+static bool differ_behind(const fanin_signal *s, int layer, const fanin_thresholds *t) {
+    for (int i = layer + 1; i + 1 < s->layer_count; i++)
+        if (!alike(&s->layers[i], t)) return true;
+    return false;
+}
+
 static bool collapsed(fanin_signal *s, const fanin_thresholds *t) {
     for (int i = 0; i + 1 < s->layer_count; i++) {
         const fanin_layer_signal *l = &s->layers[i];
-        if (!(l->sample_correlation > correlation_limit(l, t->correlation))) continue;
+        if (!alike(l, t) || differ_behind(s, i, t)) continue;
         char text[400];
         snprintf(text, sizeof text,
                  "at layer %s all samples look alike (correlation %.4f): less depth, a residual "

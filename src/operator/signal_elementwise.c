@@ -803,8 +803,8 @@ void fanin__forward_binary(fanin__signal *s, int node) {
         fanin__signal_fail(s, node, "an infinite second moment");
         return;
     }
-    bool a_still = !da && a->m.q <= a->m.mean * a->m.mean * (1 + 1e-9);
-    bool b_still = !db && b->m.q <= b->m.mean * b->m.mean * (1 + 1e-9);
+    bool a_still = (!da || a->draw_count == 0) && a->m.q <= a->m.mean * a->m.mean * (1 + 1e-9);
+    bool b_still = (!db || b->draw_count == 0) && b->m.q <= b->m.mean * b->m.mean * (1 + 1e-9);
     if (a_still || b_still || a->base == b->base) v->base = a_still ? b->base : a->base;
     bool linear = n->attr.kind <= FANIN__MUL || (n->attr.kind == FANIN__DIV && b_still);
     v->normal = linear && ((a_still && b->normal) || (b_still && a->normal));

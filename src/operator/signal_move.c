@@ -458,6 +458,10 @@ static void concat_positions(fanin__signal *s, int node, const fanin__value_sign
             f.u[at++] = (float)(ratio * (p.u ? (double)p.u[i] : 1));
     }
     v->x = main->x;
+    v->base = main->base;
+    v->normal = main->normal;
+    v->draws = main->draws;
+    v->draw_count = main->draw_count;
     replace_axis(s, v, main, n->rank, &f, axis);
     fanin__signal_settle(s, v);
 }

@@ -82,6 +82,7 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
     if (k.channel > 1 && still) {
         v->x = fanin__signal_constant(s, (double)(gain * mean));
         v->m = fanin__signal_moments(s, v->x ? v->x : x->x);
+        v->draw_count = 0;
         return;
     }
     /* mean of the sites that are summed here, times `part` so that E x mean(x) = all */

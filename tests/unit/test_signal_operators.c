@@ -154,3 +154,31 @@ TEST(pools_that_count_their_padding) {
     }
     as_predicted(finish(b, x), "pools");
 }
+
+/* Eight units that see a mean over the image, alike for all samples: some of these nets have more than 55 % of them off. */
+TEST(gates_of_few_units_are_healthy) {
+    fanin_graph_builder *b;
+    int x = conv(b, start("bottlenecks", &b), 0, 3, WIDTH, 3);
+    for (int i = 1; i < 4; i++) {
+        int h = conv(b, x, 4 * i, WIDTH, WIDTH, 3);
+        h = one(b, "Relu", norm(b, "BatchNormalization", h, 2 * i));
+        int gate = conv(b, one(b, "GlobalAveragePool", h), 4 * i + 1, WIDTH, 8, 1);
+        gate = conv(b, one(b, "Relu", gate), 4 * i + 2, 8, WIDTH, 1);
+        h = conv(b, two(b, "Mul", h, one(b, "Sigmoid", gate)), 4 * i + 3, WIDTH, WIDTH, 3);
+        x = two(b, "Add", x, norm(b, "BatchNormalization", h, 2 * i + 1));
+    }
+    fanin_graph *g = finish(b, x);
+    bool some = false;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        const fanin_init_options init = {.scheme = "auto", .seed = seed};
+        const fanin_signal_options o = {.batch = BATCH};
+        fanin_signal *s;
+        fanin_err err = {0};
+        assert_ok_err(fanin_signal_measure(g, &init, &o, &s, &err), err);
+        for (int i = 0; i < s->layer_count; i++) some = some || s->layers[i].dead > 0.55;
+        if (s->verdict != FANIN_VERDICT_HEALTHY) fail_msg("seed %d: %s", (int)seed, s->advice);
+        fanin_signal_destroy(s);
+    }
+    assert_true(some);
+    fanin_graph_destroy(g);
+}

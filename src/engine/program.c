@@ -3,6 +3,7 @@
 
 #include "engine/program.h"
 #include "engine/replicas.h"
+#include "engine/rewrite.h"
 #include "operator/activation_node.h"
 
 int fanin__program_root(fanin_program *p, int node, bool own) {
@@ -112,8 +113,14 @@ static void make_leaves(fanin_program *p, fanin__lowering *l, const char *used) 
 
 static bool lower_graph(fanin_program *p, fanin__lowering *l) {
     const fanin_graph *g = p->graph;
+    const fanin_program_options *o = &p->options;
+    fanin__rewrites rewrites;
+    bool rewrite = p->ir.fuse && !o->keep_values && !o->diagonal && !(o->activity_l1 > 0);
+    fanin_status found = fanin__rewrites_find(g, rewrite, &rewrites, NULL);
     char *used = fanin_calloc((size_t)g->node_count + (size_t)g->value_count + 1, 1);
-    if (!used) {
+    if (!used || found != FANIN_OK) {
+        fanin__rewrites_fini(&rewrites);
+        fanin_free(used);
         fanin__ir_fail(&p->ir, FANIN_NOMEM, "no memory for the graph");
         return false;
     }
@@ -121,7 +128,8 @@ static bool lower_graph(fanin_program *p, fanin__lowering *l) {
     mark_used(g, used, values);
     make_leaves(p, l, values);
     for (int i = 0; i < g->node_count && !p->ir.failed; i++)
-        if (used[i] == USED) fanin__lower_node(l, i);
+        if (used[i] == USED) fanin__rewrites_lower(&rewrites, l, i);
+    fanin__rewrites_fini(&rewrites);
     fanin_free(used);
     for (int i = 0; i < g->output_count && !p->ir.failed; i++) {
         int id = l->ids[g->outputs[i]];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "engine/program.h"
 #include "fanin/scheme.h"
 #include "faults.h"
 #include "networks.h"
@@ -38,7 +39,6 @@ static int list(const char *s, int64_t out[8]) {
 
 static int stored(maker *m, const char *s) {
     int64_t dims[8] = {8};
-    float one;
     int rank = 1;
     if (s[0] == '[') {
         int64_t items[8];
@@ -55,8 +55,8 @@ static int stored(maker *m, const char *s) {
         return fanin_graph_initializer(m->b, s, FANIN_F32, 2, (int64_t[]){5, 5}, mask);
     }
     if (s[0] == '@') return fanin_graph_initializer(m->b, s, FANIN_F32, rank, dims, NULL);
-    one = strtof(s, NULL);
-    return fanin_graph_initializer(m->b, NULL, FANIN_F32, 0, dims, &one);
+    fanin_attr number = {.name = "value_float", .type = FANIN_ATTR_FLOAT, .f = strtod(s, NULL)};
+    return fanin_graph_node(m->b, "Constant", NULL, NULL, 0, &number, 1, 1);
 }
 
 static int value_of(maker *m, const char *s) {
@@ -428,6 +428,76 @@ TEST(real_graphs) {
         char *text = said(g);
         assert_string_equal(text, all[i].says);
         fanin_free(text);
+        fanin_graph_destroy(g);
+    }
+}
+
+/* ---- in the engine ----------------------------------------------------------------------------------------- */
+
+static int erfs(const fanin_program *p) {
+    int count = 0;
+    for (int i = 0; i < p->ir.count; i++)
+        count += p->ir.nodes[i].op == FANIN__MAP && p->ir.nodes[i].attr.kind == FANIN__FN_ERF;
+    return count;
+}
+
+static void fill(fanin_buffer b, double scale) {
+    for (size_t i = 0; i < b.count; i++) {
+        double v = scale * sin(1.7 * (double)i + 0.3);
+        if (b.dtype == FANIN_F32)
+            ((float *)b.data)[i] = (float)v;
+        else if (b.dtype == FANIN_F64)
+            ((double *)b.data)[i] = v;
+    }
+}
+
+static void assert_same(fanin_buffer f, fanin_buffer d) {
+    double difference = 0, norm = 0;
+    assert_true(f.count == d.count && f.count > 0);
+    for (size_t i = 0; i < f.count; i++) {
+        double v = ((double *)d.data)[i];
+        difference += pow(((float *)f.data)[i] - v, 2);
+        norm += v * v;
+    }
+    assert_true(norm > 0 && difference <= 1e-12 * norm);
+}
+
+/* The activation's kernel in float against the nodes as they are in double: output, loss, gradients. */
+TEST(rewritten_equals_lowered) {
+    static const char *const all[] = {
+        IN "a=Div h 1.41421356;b=Erf a;c=Add b 1;d=Mul h c;y=Mul d 0.5" OUT,
+        IN "a=Pow h 3;b=Mul a 0.044715;c=Add h b;d=Mul c 0.79788456;e=Tanh d;f=Add e 1;k=Mul h "
+           "0.5;y=Mul k f" OUT,
+        IN "a=Mul h 1.702;b=Sigmoid a;y=Mul b h" OUT,
+        IN "b=Sigmoid h;y=Mul h b" OUT,
+        IN "a=Softplus h;b=Tanh a;y=Mul h b" OUT,
+        IN "a=Add h 3;b=Clip a 0 6;c=Mul h b;y=Div c 6" OUT,
+    };
+    for (size_t i = 0; i < FANIN_COUNT(all); i++) {
+        fanin_graph *g = graph_of(all[i]);
+        fanin_err err = {0};
+        fanin_program_options o = {.loss = "mse", .gradients = true};
+        fanin_program *f = program_of(g, o);
+        o.dtype = FANIN_F64;
+        fanin_program *d = program_of(g, o);
+        if (i == 0) {
+            assert_int_equal(erfs(f), 0);
+            assert_true(erfs(d) > 0);
+        }
+        fanin_program *both[] = {f, d};
+        for (int k = 0; k < 2; k++) {
+            fill(fanin_program_input(both[k], 0), 2);
+            for (int w = 0; w < fanin_program_weight_count(both[k]); w++)
+                fill(fanin_program_weight(both[k], w), 0.7);
+            fill(fanin_program_target(both[k]), 1);
+            assert_ok_err(fanin_program_run(both[k], &err), err);
+        }
+        assert_near(fanin_program_loss(f), fanin_program_loss(d), 0, 1e-6);
+        assert_same(fanin_program_output(f, 0), fanin_program_output(d, 0));
+        for (int w = 0; w < fanin_program_weight_count(f); w++)
+            assert_same(fanin_program_gradient(f, w), fanin_program_gradient(d, w));
+        fanin_program_destroy(f);
+        fanin_program_destroy(d);
         fanin_graph_destroy(g);
     }
 }

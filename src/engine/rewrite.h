@@ -1,0 +1,20 @@
+/* rewrite.h - groups of nodes that a program computes as one: activations that are spelled out. */
+#ifndef FANIN_ENGINE_REWRITE_H
+#define FANIN_ENGINE_REWRITE_H
+
+#include "operator/onnx.h"
+
+typedef struct fanin__rewrites {
+    fanin_patterns *patterns;
+    int *
+        ends_at; /* by node: the finding that its output is the result of, -1; -2: left out, inside one */
+} fanin__rewrites;
+
+/* Nothing is rewritten where `wanted` is false. NOMEM. */
+fanin_status fanin__rewrites_find(const fanin_graph *graph, bool wanted, fanin__rewrites *r,
+                                  fanin_err *err);
+void fanin__rewrites_fini(fanin__rewrites *r);
+/* Lowers node `node`, or the group that it ends, or nothing inside one. */
+void fanin__rewrites_lower(const fanin__rewrites *r, fanin__lowering *l, int node);
+
+#endif

@@ -1,4 +1,4 @@
-/* Every row of the operator table: its gradient against central differences, its tangent map (the
+/* Every row of the operator table, in shapes that are listed and in shapes that are drawn: its gradient against central differences, its tangent map (the
  * gradient of the gradient in the cotangent) against the inner product and against differences, its
  * second derivative against differences, all in double; then the float program, whose kernels are
  * other ones, against double. */
@@ -217,6 +217,81 @@ static const op_case cases[] = {
     CASE_AT("Upsample", "scales=[1,1,2,2]", "1x2x3x2", 8),
 };
 
+/* Shapes are drawn anew for each look: {A} is a size from 1 to 5, {z} one from 0 to 4, {2A}, {A+2} and {2A+2} what
+ * they say, {A?} is A or, one time in three, 1 (what broadcasts). A letter is the same size throughout the case. */
+static const op_case templates[] = {
+    CASE("Tanh", "", "{z}x{A}x{B}"),
+    CASE("Gelu", "", "{A}x{B}x{C}x{D}"),
+    CASE("Relu", "", "{A}x{z}@1:0"),
+    CASE("PRelu", "", "{A}x{B}x{C}@1:0 {B?}x{C?}"),
+    CASE("Add", "", "{A?}x{B?}x{C?} {A?}x{B?}x{C?}"),
+    CASE("Add", "", "{z}x{B} {B?}"),
+    CASE("Sub", "", "{C?} {A?}x{B?}x{C?}"),
+    CASE("Mul", "", "{A?}x{B?}x{C?}x{D?} {B?}x{C?}x{D?}"),
+    CASE("Mul", "", "s {A}x{z}"),
+    CASE("Div", "", "{A?}x{B?} {C?}x{A?}x{B?}@0.5:2"),
+    CASE("Pow", "", "{A?}x{B?}@0.5:2 {A?}x{B?}"),
+    CASE("Max", "", "{A?}x{B?}@1:0 {B?}@2:0 {A?}x1@3:0"),
+    CASE("Where", "", "?{A?}x{B?} {A?}x{B?} {B?}"),
+    CASE("Mean", "", "{A?}x{B?} {B?} s"),
+    CASE("Softmax", "axis=1", "{A}x{B}x{C}"),
+    CASE("LogSoftmax", "axis=0", "{A}x{B}"),
+    CASE("Gemm", "transA=1 alpha=f0.5", "{A}x{B} {A}x{C} {B?}x{C?}"),
+    CASE("Gemm", "transB=1", "{z}x{A} {B}x{A} {B?}"),
+    CASE("Gemm", "transA=1 transB=1", "{A}x{B} {C}x{A}"),
+    CASE("MatMul", "", "{A}x{B} {B}x{C}"),
+    CASE("MatMul", "", "{D?}x{A}x{z} {D?}x{z}x{C}"),
+    CASE("MatMul", "", "{E?}x{D?}x{A}x{B} {D?}x{B}x{C}"),
+    CASE("MatMul", "", "{B} {D}x{B}x{C}"),
+    CASE("MatMul", "", "{D}x{A}x{B} {B}"),
+    CASE("Einsum", "equation='bhid,bhjd->bhij'", "{A}x{B}x{C}x{D} {A}x{B}x{E}x{D}"),
+    CASE("Einsum", "equation='...ij,jk->k...'", "{A}x{B}x{C} {C}x{D}"),
+    CASE("Conv", "", "{A}x{B}x{C+3}x{D+2} {E}x{B}x3x2 {E}"),
+    CASE("Conv", "pads=[1,0,1,2] strides=[2,1]", "{A}x{B}x{C+2}x{D+1} {E}x{B}x3x3"),
+    CASE("Conv", "group=2 dilations=[2,1] pads=[2,0,1,1]",
+         "{A}x{2B}x{C+3}x{D+1} {2E}x{B}x3x2 {2E}"),
+    CASE("Conv", "group={B}", "{A}x{B}x{C+2}x{D+2} {2B}x1x2x3"),
+    CASE("Conv", "strides=[{D}] pads=[{E},1]", "{A}x{B}x{C+4} {E}x{B}x3"),
+    CASE("Conv", "", "{A}x2x{B+1}x{C+1}x{D+1} {E}x2x2x1x2"),
+    CASE("ConvTranspose", "strides=[{D},2] pads=[1,0,0,1]", "{A}x{B}x{C+1}x{D+1} {B}x{E}x3x2 {E}"),
+    CASE("ConvTranspose", "group={B} strides=[2] output_padding=[1]", "{A}x{2B}x{C+1} {2B}x{D}x3"),
+    CASE("MaxPool", "kernel_shape=[3,2] strides=[{D},1] pads=[1,0,1,1]", "{A}x{B}x{C+2}x{E+2}@1:0"),
+    CASE("MaxPool", "kernel_shape=[2] strides=[{D}] ceil_mode=1", "{A}x{B}x{C+3}@1:0"),
+    CASE("AveragePool", "kernel_shape=[2,3] strides=[1,{D}] pads=[0,1,1,1]", "{A}x{B}x{C+1}x{E+2}"),
+    CASE("GlobalAveragePool", "", "{A}x{B}x{C}x{D}"),
+    CASE("GlobalMaxPool", "", "{A}x{B}x{C}@1:0"),
+    CASE("BatchNormalization", "training_mode=1 epsilon=f0.1",
+         "{A+2}x{B}x{C+1} {B} {B} {B}@-1:1 {B}@0.5:1"),
+    CASE_AT("LayerNormalization", "axis=-2 epsilon=f0.1", "{A}x{B}x{C+1} {B}x{C+1} {B}x{C+1}", 17),
+    CASE_AT("LayerNormalization", "axis=-1 epsilon=f0.1", "{A}x{B}x{C+1} {C+1} {C+1}", 17),
+    CASE_AT("GroupNormalization", "num_groups={B} epsilon=f0.1", "{A}x{2B}x{C+1} {2B} {2B}", 21),
+    CASE("InstanceNormalization", "epsilon=f0.1", "{A}x{B}x{C+1}x{D} {B} {B}"),
+    CASE("LRN", "size=3 alpha=f0.2 beta=f0.7 bias=f1.5", "{A}x{B}x{C}"),
+    CASE_AT("ReduceSum", "", "{A}x{z}x{C} #0,1", 13),
+    CASE("ReduceMean", "axes=[-2] keepdims=0", "{A}x{B}x{C}"),
+    CASE("ReduceMax", "axes=[0,2]", "{A}x{B}x{C}@1:0"),
+    CASE("ReduceL2", "axes=[1]", "{A}x{B}x{C}@0.2:1"),
+    CASE("ReduceLogSumExp", "axes=[0]", "{A}x{B}"),
+    CASE("Reshape", "", "{A}x{2B}x{C} #0,2,-1"),
+    CASE("Reshape", "", "{A}x{B}x{C} #-1,{A}"),
+    CASE("Flatten", "axis=2", "{z}x{B}x{C}x{D}"),
+    CASE("Transpose", "perm=[3,0,2,1]", "{A}x{B}x{C}x{z}"),
+    CASE("Concat", "axis=1", "{A}x{B}x{C} {A}x{z}x{C} {A}x{D}x{C}"),
+    CASE_OF("Split", "axis=-1", "{A}x{B+2} #{B},2", 13, 2),
+    CASE("Slice", "", "{A+2}x{B+1} #1,-1 #{A+2},-9 #0,1 #2,-1"),
+    CASE("Gather", "axis=1", "{A}x{B+1}x{C} #0,{B},-1,0"),
+    CASE_AT("Pad", "", "{A}x{z} #1,{B},0,2 %0.5", 13),
+    CASE_AT("Pad", "mode='reflect'", "{A+2}x{B+1} #2,1,1,0", 13),
+    CASE("Expand", "", "{B?}x{C?} #{A},{B},{C}"),
+    CASE("Tile", "", "{A}x{B} #{C},2"),
+    CASE("Trilu", "upper=0", "{A}x{B}x{C} #=1"),
+    CASE("DepthToSpace", "blocksize=2", "{A}x8x{B}x{C}"),
+    CASE("Resize", "mode='nearest'", "1x{A}x{B}x{C} - - #1,{A},{2B},{C+2}"),
+    CASE("Resize", "mode='linear'", "{A}x1x{B}x{C} - - #{A},1,{B+2},{2C}"),
+    CASE("GRU", "hidden_size={C}", "{A}x{B}x{D} 1x{3C}x{D} 1x{3C}x{C} 1x{6C}"),
+    CASE("LSTM", "hidden_size={C}", "{A}x{B}x{D} 1x{4C}x{D} 1x{4C}x{C}"),
+};
+
 /* Rows whose results are constants, whole numbers or truth values, or steps. */
 static const char *const without_gradient[] = {
     "Sign",  "Floor", "Ceil",    "Round",       "Not",      "IsNaN",           "IsInf",
@@ -338,12 +413,19 @@ static void run_net(net *n) {
     }
 }
 
+/* Uniform on [low, high]; nearly normal where they are equal; where low is above, in a random order, numbers .02
+ * apart and low * .005 off its multiples, so that no difference quotient reaches a kink. */
 static void fill_random(double *x, size_t n, double low, double high, random_state *r) {
     for (size_t i = 0; i < n; i++) {
         if (low < high)
             x[i] = low + (high - low) * uniform(r);
         else
-            x[i] = uniform(r) + uniform(r) + uniform(r) + uniform(r) - 2; /* nearly normal */
+            x[i] = uniform(r) + uniform(r) + uniform(r) + uniform(r) - 2;
+    }
+    for (size_t i = 0; low > high && i < n; i++) {
+        size_t j = (size_t)(uniform(r) * (double)(i + 1));
+        x[i] = x[j];
+        x[j] = 0.02 * ((double)i - (double)(n / 2)) + 0.005 * low;
     }
 }
 
@@ -418,6 +500,69 @@ static void check_case(const op_case *c, random_state *r) {
     fanin_graph_destroy(g.graph);
 }
 
+/* ---- shapes that are drawn ------------------------------------------------------------- */
+
+/* The size that the expression in braces at *s stands for; *s goes behind it. */
+static int64_t drawn_size(const char **s, const int *sizes, random_state *r) {
+    char *end;
+    int64_t factor = 1, term = 0;
+    (*s)++;
+    if (**s >= '0' && **s <= '9') {
+        factor = strtol(*s, &end, 10);
+        *s = end;
+    }
+    int64_t size = sizes[(unsigned char)*(*s)++];
+    if (**s == '+') {
+        term = strtol(*s + 1, &end, 10);
+        *s = end;
+    }
+    if (**s == '?') {
+        (*s)++;
+        if (uniform(r) < 1.0 / 3) size = 1;
+    }
+    assert_int_equal(**s, '}');
+    (*s)++;
+    return factor * size + term;
+}
+
+static void draw_text(const char *s, const int *sizes, random_state *r, char *out, size_t room) {
+    size_t n = 0;
+    while (*s) {
+        assert_true(n + 24 < room);
+        if (*s == '{')
+            n += (size_t)sprintf(out + n, "%lld", (long long)drawn_size(&s, sizes, r));
+        else
+            out[n++] = *s++;
+    }
+    out[n] = 0;
+}
+
+typedef struct drawn_case {
+    op_case c;
+    char attrs[160], inputs[160];
+} drawn_case;
+
+static void draw_case(drawn_case *d, const op_case *template, random_state *r) {
+    int sizes[128] = {0};
+    for (int letter = 'A'; letter <= 'E'; letter++) sizes[letter] = 1 + (int)(uniform(r) * 5);
+    sizes['z'] = (int)(uniform(r) * 5);
+    draw_text(template->attrs, sizes, r, d->attrs, sizeof d->attrs);
+    draw_text(template->inputs, sizes, r, d->inputs, sizeof d->inputs);
+    d->c = *template;
+    d->c.attrs = d->attrs;
+    d->c.inputs = d->inputs;
+}
+
+TEST(gradients_agree_with_differences_in_drawn_shapes) {
+    for (size_t i = 0; i < FANIN_COUNT(templates); i++)
+        for (int repeat = 0; repeat < 6; repeat++) {
+            random_state r = {test_seed() * 1000 + i * 10 + (uint64_t)repeat};
+            drawn_case d;
+            draw_case(&d, &templates[i], &r);
+            check_case(&d.c, &r);
+        }
+}
+
 /* Kinks within reach of the difference quotient are avoided by fixed seeds. */
 TEST(gradients_agree_with_differences) {
     for (size_t i = 0; i < FANIN_COUNT(cases); i++)
@@ -489,20 +634,34 @@ static void compare(const op_case *c, const char *what, fanin_buffer a, fanin_bu
                  sqrt(difference), sqrt(norm));
 }
 
+static void check_float(const op_case *c, random_state *r) {
+    built g = build(c, r);
+    bool empty = strstr(c->inputs, "0x") || strstr(c->inputs, "x0"); /* a loss of nothing */
+    if (!strstr(c->op, "Dropout") && !empty) {
+        fanin_program *f = program_of(&g, FANIN_F32), *d = program_of(&g, FANIN_F64);
+        compare(c, "result", fanin_program_output(f, 0), fanin_program_output(d, 0));
+        for (int k = 0; k < fanin_program_weight_count(f); k++)
+            if (fanin_program_gradient(d, k).data)
+                compare(c, "gradient", fanin_program_gradient(f, k), fanin_program_gradient(d, k));
+        fanin_program_destroy(f);
+        fanin_program_destroy(d);
+    }
+    fanin_graph_destroy(g.graph);
+}
+
 TEST(float_programs_agree_with_double) {
     for (size_t i = 0; i < FANIN_COUNT(cases); i++) {
         random_state r = {i};
-        built g = build(&cases[i], &r);
-        if (!strstr(cases[i].op, "Dropout") && !strstr(cases[i].inputs, "0x")) {
-            fanin_program *f = program_of(&g, FANIN_F32), *d = program_of(&g, FANIN_F64);
-            compare(&cases[i], "result", fanin_program_output(f, 0), fanin_program_output(d, 0));
-            for (int k = 0; k < fanin_program_weight_count(f); k++)
-                if (fanin_program_gradient(d, k).data)
-                    compare(&cases[i], "gradient", fanin_program_gradient(f, k),
-                            fanin_program_gradient(d, k));
-            fanin_program_destroy(f);
-            fanin_program_destroy(d);
-        }
-        fanin_graph_destroy(g.graph);
+        check_float(&cases[i], &r);
     }
+}
+
+TEST(float_programs_agree_with_double_in_drawn_shapes) {
+    for (size_t i = 0; i < FANIN_COUNT(templates); i++)
+        for (int repeat = 0; repeat < 3; repeat++) {
+            random_state r = {test_seed() * 1000 + 500 + i * 10 + (uint64_t)repeat};
+            drawn_case d;
+            draw_case(&d, &templates[i], &r);
+            check_float(&d.c, &r);
+        }
 }

@@ -246,7 +246,8 @@ void fanin__lower_if(fanin__lowering *l, int arg) {
     }
     if (fanin__const_value(ir, condition, &known)) {
         for (int i = 0; i < count; i++)
-            fanin__lower_out(l, i, fanin__lower_value(l, n->inputs[1 + i + (known ? 0 : count)]));
+            fanin__lower_out(l, i,
+                             fanin__lower_value(l, n->inputs[1 + i + (known != 0 ? 0 : count)]));
         return;
     }
     condition = fanin__emit_cast(ir, fanin__emit_reshape(ir, condition, 0, NULL), FANIN_BOOL);

@@ -97,7 +97,7 @@ static void as_predicted(fanin_graph *g, const char *what) {
 /* A mean over positions of what a batch norm centred: all but nothing, of which a gate's share must be exact. */
 TEST(gates_before_a_norm_and_a_mean) {
     fanin_graph_builder *b;
-    int x = conv(b, start("gates", &b), 0, 3, WIDTH, 3);
+    int image = start("gates", &b), x = conv(b, image, 0, 3, WIDTH, 3);
     for (int i = 1; i < 4; i++) {
         int h = one(b, "Relu",
                     norm(b, "BatchNormalization", conv(b, x, 3 * i, WIDTH, WIDTH, 3), 2 * i));
@@ -158,7 +158,7 @@ TEST(pools_that_count_their_padding) {
 /* Eight units that see a mean over the image, alike for all samples: some of these nets have more than 55 % of them off. */
 TEST(gates_of_few_units_are_healthy) {
     fanin_graph_builder *b;
-    int x = conv(b, start("bottlenecks", &b), 0, 3, WIDTH, 3);
+    int image = start("bottlenecks", &b), x = conv(b, image, 0, 3, WIDTH, 3);
     for (int i = 1; i < 4; i++) {
         int h = conv(b, x, 4 * i, WIDTH, WIDTH, 3);
         h = one(b, "Relu", norm(b, "BatchNormalization", h, 2 * i));

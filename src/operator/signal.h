@@ -192,6 +192,12 @@ fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__val
 /* An operand as an ensemble beside `partner`. */
 float *fanin__signal_operand(fanin__signal *s, int node, int operand,
                              const fanin__value_signal *partner);
+/* What is known of a constant's elements: `some` there are, all `equal`, all 0 or 1 (`bits`). */
+typedef struct fanin__facts {
+    double first, low, high;
+    bool some, equal, bits;
+} fanin__facts;
+fanin__facts fanin__signal_facts(const fanin__ir *ir, int node);
 bool fanin__signal_uniform(const fanin__ir *ir, int node, double *value);
 double fanin__signal_element(const fanin__tensor *t, int64_t at);
 

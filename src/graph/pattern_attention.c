@@ -195,13 +195,14 @@ static int64_t split_size(const fanin__finder *f, const fanin_node *n, int value
     int index = 0, count = -1;
     const fanin_attr *a = fanin_node_attr(n, "split");
     while (index < n->output_count && n->outputs[index] != value) index++;
-    if (a && a->count <= FANIN_MAX_RANK) {
+    if (a && a->type == FANIN_ATTR_INTS && a->count <= FANIN_MAX_RANK) {
         count = (int)a->count;
         memcpy(sizes, a->ints, a->count * sizeof *sizes);
     } else if (n->input_count > 1) {
         count = fanin__constant_ints(f->graph, n->inputs[1], sizes, FANIN_MAX_RANK);
     }
-    return index < count ? sizes[index] : 0;
+    bool known = index < count && sizes[index] > 0 && sizes[index] < INT32_MAX;
+    return known ? sizes[index] : 0;
 }
 
 static int64_t slice_size(const fanin__finder *f, const fanin_node *n) {

@@ -76,7 +76,7 @@ static double number(const context *c, int value, int depth) {
     if (fanin__is(n, "Slice") && fanin__constant_ints(g, second, &at, 1) == 1) {
         int64_t end;
         bool one = n->input_count > 2 && fanin__constant_ints(g, n->inputs[2], &end, 1) == 1 &&
-                   (end == at + 1 || (at == -1 && end == INT64_MAX));
+                   ((at < end && at == end - 1) || (at == -1 && end == INT64_MAX));
         return one ? element(c, first, at, depth - 1) : NAN;
     }
     if (n->input_count == 2 && fanin__is(n, "Add|Sub|Mul|Div|Pow"))

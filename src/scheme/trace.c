@@ -46,7 +46,7 @@ static int axes_of(const fanin_graph *g, const fanin_node *n, int64_t axes[FANIN
 static void see_transpose(const fanin_node *n, fanin__seen *s) {
     fanin__seen old = *s;
     const fanin_attr *a = fanin_node_attr(n, "perm");
-    if (a && a->count != (size_t)s->rank) {
+    if (a && (a->type != FANIN_ATTR_INTS || a->count != (size_t)s->rank)) {
         lose(s);
         return;
     }
@@ -143,7 +143,7 @@ static void see_slice(const fanin_graph *g, const fanin_node *n, fanin__seen *s)
     int64_t axes[FANIN_MAX_RANK];
     const fanin_attr *a = fanin_node_attr(n, "axes");
     int count = -1;
-    if (a && a->count <= FANIN_MAX_RANK) {
+    if (a && a->type == FANIN_ATTR_INTS && a->count <= FANIN_MAX_RANK) {
         count = (int)a->count;
         for (int i = 0; i < count; i++) axes[i] = a->ints[i];
     } else if (n->input_count > 3) {

@@ -43,6 +43,9 @@ static void compare_weights(fanin_program *many, fanin_program *one, size_t r, d
     }
 }
 
+/* Of the 32 patterns of five bits one whose logits are a rounding apart may count either way. */
+static const double one_sample = 1.01 / 32;
+
 static void compare_points(const fanin_replicas_result *many, const fanin_train_result *one,
                            size_t r, double tolerance) {
     assert_int_equal(many->point_count, one->count);
@@ -53,11 +56,11 @@ static void compare_points(const fanin_replicas_result *many, const fanin_train_
         assert_near(many->loss[at], p->test_loss, tolerance, tolerance);
         if (k) assert_near(many->train_loss[at], p->train_loss, tolerance, tolerance);
         assert_int_equal(isnan(many->error[at]) != 0, isnan(p->test_error) != 0);
-        if (!isnan(p->test_error)) assert_near(many->error[at], p->test_error, 0.02, 0);
+        if (!isnan(p->test_error)) assert_near(many->error[at], p->test_error, one_sample, 0);
         assert_true((many->valid_loss != NULL) == !isnan(p->valid_loss));
         if (!many->valid_loss) continue;
         assert_near(many->valid_loss[at], p->valid_loss, tolerance, tolerance);
-        if (!isnan(p->valid_error)) assert_near(many->valid_error[at], p->valid_error, 0.04, 0);
+        if (!isnan(p->valid_error)) assert_near(many->valid_error[at], p->valid_error, 1.01 / 8, 0);
     }
 }
 

@@ -35,9 +35,9 @@ typedef struct fanin_program_options {
     bool input_gradients;
     bool curvature; /* the product of the loss's Hessian with a direction, see below; it needs
                        gradients, and twice differentiable operators (at a kink: one side) */
-    bool
-        diagonal; /* diagonal of the loss's Gauss-Newton matrix by LeCun's recursion (1998, section 7.4)
-                       instead of H v, see fanin_program_curvature; needs gradients */
+    /* Diagonal of the loss's Gauss-Newton matrix by LeCun's recursion (1998, section 7.4) instead of
+     * H v, see fanin_program_curvature; needs gradients. */
+    bool diagonal;
     bool cotangent; /* gradients are those of <output 0, u>, the products u'J, instead of a loss's;
                          see fanin_program_cotangent */
     bool input_tangent, weight_tangent; /* derivative of output 0 along a direction in the inputs,

@@ -65,7 +65,7 @@ static void mark_many(const fanin_program *p, char *many) {
     }
 }
 
-/* Gradients are of every replica, those too that depend on nothing (a step function.s: always 0): an update
+/* Gradients are of every replica, those too that depend on nothing (a step function's: always 0): an update
  * of all lanes reads one of each. */
 static void place_roots(const fanin_program *p, struct fanin__replicas *r) {
     for (int i = 0; i < p->root_count; i++) {

@@ -6,8 +6,7 @@
 
 typedef struct fanin__rewrites {
     fanin_patterns *patterns;
-    int *
-        ends_at; /* by node: the finding that its output is the result of, -1; -2: left out, inside one */
+    int *ends_at; /* by node: the finding that it ends, -1: none; -2: inside one, left out */
 } fanin__rewrites;
 
 /* Nothing is rewritten where `wanted` is false. NOMEM. */

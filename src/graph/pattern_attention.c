@@ -192,15 +192,8 @@ typedef struct origin {
 
 static int64_t split_size(const fanin__finder *f, const fanin_node *n, int value) {
     int64_t sizes[FANIN_MAX_RANK];
-    int index = 0, count = -1;
-    const fanin_attr *a = fanin_node_attr(n, "split");
+    int index = 0, count = fanin__node_ints(f->graph, n, "split", 1, sizes, FANIN_MAX_RANK);
     while (index < n->output_count && n->outputs[index] != value) index++;
-    if (a && a->type == FANIN_ATTR_INTS && a->count <= FANIN_MAX_RANK) {
-        count = (int)a->count;
-        memcpy(sizes, a->ints, a->count * sizeof *sizes);
-    } else if (n->input_count > 1) {
-        count = fanin__constant_ints(f->graph, n->inputs[1], sizes, FANIN_MAX_RANK);
-    }
     bool known = index < count && sizes[index] > 0 && sizes[index] < INT32_MAX;
     return known ? sizes[index] : 0;
 }

@@ -54,14 +54,7 @@ static bool half(fanin_dtype t) { return t == FANIN_F16 || t == FANIN_BF16; }
 
 static bool note_axes(growth *g, const fanin_node *n) {
     int64_t axes[FANIN_MAX_RANK];
-    const fanin_attr *a = fanin_node_attr(n, "axes");
-    int count = -1;
-    if (a && a->type == FANIN_ATTR_INTS && a->count <= FANIN_MAX_RANK) {
-        count = (int)a->count;
-        memcpy(axes, a->ints, a->count * sizeof *axes);
-    } else if (!a && n->input_count > 1) {
-        count = fanin__constant_ints(g->f->graph, n->inputs[1], axes, FANIN_MAX_RANK);
-    }
+    int count = fanin__node_ints(g->f->graph, n, "axes", 1, axes, FANIN_MAX_RANK);
     if (count < 1) return false;
     if (g->c.reduces &&
         (count != g->c.axis_count || memcmp(axes, g->c.axes, (size_t)count * sizeof *axes) != 0))

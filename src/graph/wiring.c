@@ -133,6 +133,16 @@ int fanin__constant_ints(const fanin_graph *graph, int value, int64_t *out, int 
     return (int)count;
 }
 
+int fanin__node_ints(const fanin_graph *graph, const fanin_node *n, const char *name, int slot,
+                     int64_t *out, int max) {
+    const fanin_attr *a = fanin_node_attr(n, name);
+    if (!a)
+        return n->input_count > slot ? fanin__constant_ints(graph, n->inputs[slot], out, max) : -1;
+    if (a->type != FANIN_ATTR_INTS || a->count > (size_t)max) return -1;
+    for (size_t i = 0; i < a->count; i++) out[i] = a->ints[i];
+    return (int)a->count;
+}
+
 double fanin__constant_number(const fanin_graph *graph, int value) {
     const fanin_value *v = fanin__constant(graph, value);
     double number;

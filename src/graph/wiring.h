@@ -23,6 +23,9 @@ void fanin__wiring_fini(fanin__wiring *w);
 const fanin_value *fanin__constant(const fanin_graph *graph, int value);
 /* Whole numbers of a constant; returns how many (at most max), -1 if it is not known. */
 int fanin__constant_ints(const fanin_graph *graph, int value, int64_t *out, int max);
+/* The same of a list that is attribute `name` in older opsets and operand `slot` in newer ones. */
+int fanin__node_ints(const fanin_graph *graph, const fanin_node *node, const char *name, int slot,
+                     int64_t *out, int max);
 /* The one number of a scalar constant; NaN if it is not known. */
 double fanin__constant_number(const fanin_graph *graph, int value);
 /* End of the readers of `value` that a walk looks at: the first 1024, so that a value read by a million

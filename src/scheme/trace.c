@@ -33,16 +33,6 @@ static void insert_axis(fanin__seen *s, int at) {
     s->rank++;
 }
 
-/* Axes of an operator: attribute up to opset 12, input from 13 on. Returns their number or -1. */
-static int axes_of(const fanin_graph *g, const fanin_node *n, int64_t axes[FANIN_MAX_RANK]) {
-    const fanin_attr *a = fanin_node_attr(n, "axes");
-    if (a && a->type == FANIN_ATTR_INTS && a->count <= FANIN_MAX_RANK) {
-        for (size_t i = 0; i < a->count; i++) axes[i] = a->ints[i];
-        return (int)a->count;
-    }
-    return n->input_count > 1 ? fanin__constant_ints(g, n->inputs[1], axes, FANIN_MAX_RANK) : -1;
-}
-
 static void see_transpose(const fanin_node *n, fanin__seen *s) {
     fanin__seen old = *s;
     const fanin_attr *a = fanin_node_attr(n, "perm");
@@ -63,7 +53,7 @@ static void see_transpose(const fanin_node *n, fanin__seen *s) {
 
 static void see_unsqueeze(const fanin_graph *g, const fanin_node *n, fanin__seen *s) {
     int64_t axes[FANIN_MAX_RANK];
-    int count = axes_of(g, n, axes), rank = s->rank + count;
+    int count = fanin__node_ints(g, n, "axes", 1, axes, FANIN_MAX_RANK), rank = s->rank + count;
     if (count < 0 || rank > FANIN_MAX_RANK) {
         lose(s);
         return;
@@ -75,7 +65,7 @@ static void see_unsqueeze(const fanin_graph *g, const fanin_node *n, fanin__seen
 
 static void see_squeeze(const fanin_graph *g, const fanin_node *n, fanin__seen *s) {
     int64_t axes[FANIN_MAX_RANK];
-    int count = axes_of(g, n, axes), rank = s->rank;
+    int count = fanin__node_ints(g, n, "axes", 1, axes, FANIN_MAX_RANK), rank = s->rank;
     for (int at = rank - 1; at >= 0; at--) {
         bool drop = count < 0 && s->dims[at] == 1;
         for (int i = 0; i < count; i++)
@@ -141,14 +131,7 @@ static void see_cut(fanin__seen *s, int64_t axis) {
 
 static void see_slice(const fanin_graph *g, const fanin_node *n, fanin__seen *s) {
     int64_t axes[FANIN_MAX_RANK];
-    const fanin_attr *a = fanin_node_attr(n, "axes");
-    int count = -1;
-    if (a && a->type == FANIN_ATTR_INTS && a->count <= FANIN_MAX_RANK) {
-        count = (int)a->count;
-        for (int i = 0; i < count; i++) axes[i] = a->ints[i];
-    } else if (n->input_count > 3) {
-        count = fanin__constant_ints(g, n->inputs[3], axes, FANIN_MAX_RANK);
-    }
+    int count = fanin__node_ints(g, n, "axes", 3, axes, FANIN_MAX_RANK);
     for (int i = 0; i < count; i++) see_cut(s, axes[i]);
     if (count < 0)
         for (int i = 0; i < s->rank; i++) see_cut(s, i);

@@ -9,20 +9,6 @@
 #include "graph/arena.h"
 #include "scheme/classify.h"
 
-/* Larger says more. */
-enum { NOTHING, KEPT, VECTOR, PLACED, NORMAL, MATRIX, TABLE };
-
-typedef struct verdict {
-    int strength;
-    fanin_class cls;
-    int node;  /* the operator that uses it */
-    int layer; /* of a bias: the node whose weight gives the fans; -1 */
-    int out_axis, in_axis;
-    int64_t groups;
-    int parts;
-    double fan_in, fan_out;
-} verdict;
-
 typedef struct owner {
     char (*acts)[64]; /* room for activations with parameters */
     fanin__arena roles;
@@ -39,320 +25,14 @@ typedef struct job {
     fanin_err *err;
 } job;
 
-/* ---- convolutions ------------------------------------------------------------------------------ */
-
-static double taps(const fanin_value *v) {
-    double n = 1;
-    for (int i = 2; i < v->rank; i++) n *= (double)v->dims[i];
-    return n;
-}
-
-static verdict conv_weight(const fanin_node *n, const fanin_value *v) {
-    int64_t groups = fanin_node_attr_int(n, "group", 1);
-    verdict r = {.strength = MATRIX, .cls = FANIN_CLASS_CONV, .out_axis = 0, .in_axis = 1};
-    if (v->rank < 3 || groups < 1 || v->dims[0] % groups) return (verdict){0};
-    if (groups > 1 && v->dims[1] == 1) r.cls = FANIN_CLASS_CONV_DEPTHWISE;
-    r.groups = groups;
-    r.fan_in = (double)v->dims[1] * taps(v);
-    r.fan_out = (double)v->dims[0] / (double)groups * taps(v);
-    return r;
-}
-
-/* Stored C_in x C_out/groups x kernel. An output position is reached by taps / stride taps. */
-static verdict transposed_weight(const fanin_node *n, const fanin_value *v) {
-    int64_t groups = fanin_node_attr_int(n, "group", 1);
-    const fanin_attr *strides = fanin_node_attr(n, "strides");
-    double stride = 1;
-    if (v->rank < 3 || groups < 1 || v->dims[0] % groups) return (verdict){0};
-    for (size_t i = 0; strides && i < strides->count; i++)
-        if (strides->ints[i] > 0) stride *= (double)strides->ints[i];
-    return (verdict){.strength = MATRIX,
-                     .cls = FANIN_CLASS_CONV_TRANSPOSE,
-                     .out_axis = 1,
-                     .in_axis = 0,
-                     .groups = groups,
-                     .fan_in = (double)v->dims[0] / (double)groups * taps(v) / stride,
-                     .fan_out = (double)v->dims[1] * taps(v)};
-}
-
-/* ---- dense ------------------------------------------------------------------------------------- */
-
-/* A matrix product that reads the view's axes `out` and `in`; -1 for a vector's missing one. */
-static verdict matrix(const fanin__seen *s, const fanin_value *v, int out, int in) {
-    verdict r = {.strength = MATRIX, .cls = FANIN_CLASS_DENSE, .out_axis = -1, .in_axis = -1};
-    r.groups = 1;
-    if (s->rank < 1) { /* lost on the way: the usual layout */
-        r.out_axis = 0;
-        r.in_axis = v->rank > 1 ? 1 : -1;
-        r.fan_out = v->rank > 0 ? (double)v->dims[0] : 1;
-        r.fan_in = v->rank > 1 ? (double)v->dims[1] * taps(v) : 1;
-        return r;
-    }
-    if (out >= 0) r.out_axis = s->axis[out];
-    if (in >= 0) r.in_axis = s->axis[in];
-    r.fan_out = out < 0 ? 1 : (double)s->dims[out];
-    r.fan_in = in < 0 ? 1 : (double)s->dims[in];
-    if (out >= 0 && s->dims[out] < 0 && r.out_axis >= 0) r.fan_out = (double)v->dims[r.out_axis];
-    if (in >= 0 && s->dims[in] < 0 && r.in_axis >= 0) r.fan_in = (double)v->dims[r.in_axis];
-    if (r.out_axis == r.in_axis) r.in_axis = -1;
-    return r;
-}
-
-static verdict matmul_weight(const fanin__use *u, const fanin_value *v) {
-    int rank = u->seen.rank;
-    if (rank == 0) return (verdict){0};
-    if (rank == 1) return matrix(&u->seen, v, -1, 0);
-    return u->slot == 1 ? matrix(&u->seen, v, rank - 1, rank - 2)
-                        : matrix(&u->seen, v, rank - 2, rank - 1);
-}
-
-static verdict gemm_weight(const fanin_node *n, const fanin__use *u, const fanin_value *v) {
-    if (u->seen.rank >= 0 && u->seen.rank != 2) return (verdict){0};
-    bool turned = fanin_node_attr_int(n, u->slot == 1 ? "transB" : "transA", 0) != 0;
-    if (u->slot == 1) return matrix(&u->seen, v, turned ? 0 : 1, turned ? 1 : 0);
-    return matrix(&u->seen, v, turned ? 1 : 0, turned ? 0 : 1);
-}
-
-/* "bij,jk->bik": letters that vanish are summed over, letters that the other side lacks are outputs.
- * One of each is a matrix; several multiply. */
-static verdict einsum_weight(const fanin_node *n, const fanin__use *u, const fanin_value *v) {
-    const char *equation = fanin_node_attr_string(n, "equation", "");
-    const char *arrow = strstr(equation, "->"), *comma = strchr(equation, ',');
-    if (!arrow || !comma || comma > arrow || u->seen.rank < 1) return (verdict){0};
-    const char *mine = u->slot == 0 ? equation : comma + 1;
-    const char *mine_end = u->slot == 0 ? comma : arrow;
-    verdict r = {.strength = MATRIX, .cls = FANIN_CLASS_DENSE, .out_axis = -1, .in_axis = -1};
-    r.groups = 1;
-    r.fan_in = r.fan_out = 1;
-    int axis = 0;
-    for (const char *c = mine; c < mine_end && axis < u->seen.rank; c++) {
-        if (*c == ' ' || *c == '.') continue;
-        bool kept = strchr(arrow, *c) != NULL, shared = false;
-        for (const char *o = equation; o < arrow; o++)
-            if ((o < mine || o >= mine_end) && *o == *c) shared = true;
-        double size = (double)u->seen.dims[axis];
-        if (!kept) {
-            r.fan_in *= size;
-            if (r.in_axis < 0) r.in_axis = u->seen.axis[axis];
-        } else if (!shared) {
-            r.fan_out *= size;
-            if (r.out_axis < 0) r.out_axis = u->seen.axis[axis];
-        }
-        axis++;
-    }
-    if (r.fan_in < 1 || r.fan_out < 1 || v->rank < 1) return (verdict){0};
-    return r;
-}
-
-/* ---- recurrent --------------------------------------------------------------------------------- */
-
-static int gates(const fanin_node *n) {
-    return fanin__is(n, "LSTM") ? 4 : fanin__is(n, "GRU") ? 3 : 1;
-}
-
-/* W and R are directions x gates*hidden x size; exporters slice and concatenate torch's. */
-static verdict recurrent(const fanin_node *n, const fanin__use *u, const fanin_value *v) {
-    verdict r = {.strength = MATRIX, .groups = 1, .parts = gates(n), .out_axis = -1, .in_axis = -1};
-    int64_t hidden = fanin_node_attr_int(n, "hidden_size", 0);
-    if (u->slot == 3) {
-        r.cls = FANIN_CLASS_RECURRENT_BIAS;
-        r.strength = VECTOR;
-        /* B itself holds the gates' input and recurrent biases, in ONNX's order; what is sliced and joined on its way
-         * is a framework's half of it, in the framework's. */
-        if (r.parts == 4 && hidden > 0 && v->rank > 0 && v->dims[v->rank - 1] == 8 * hidden)
-            r.parts = 8;
-        return r;
-    }
-    if (u->slot > 3) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
-    r.cls = u->slot == 1 ? FANIN_CLASS_RECURRENT_INPUT : FANIN_CLASS_RECURRENT_HIDDEN;
-    if (v->rank < 2) return (verdict){0};
-    bool clear = u->seen.rank == 3 && u->seen.axis[1] >= 0 && u->seen.axis[2] >= 0;
-    r.out_axis = clear ? u->seen.axis[1] : v->rank - 2;
-    r.in_axis = clear ? u->seen.axis[2] : v->rank - 1;
-    r.fan_in = (double)v->dims[r.in_axis];
-    r.fan_out = hidden > 0 ? (double)hidden : (double)v->dims[r.out_axis] / r.parts;
-    return r;
-}
-
-/* ---- what is added and multiplied -------------------------------------------------------------- */
-
-/* Axes longer than 1. */
-static int extent(const fanin_value *v) {
-    int n = 0;
-    for (int i = 0; i < v->rank; i++) n += v->dims[i] != 1;
-    return n;
-}
-
-#define WEIGHTED "Conv|ConvTranspose|Gemm|MatMul|Einsum"
-#define NORMS    "BatchNormalization|InstanceNormalization|LayerNormalization|GroupNormalization"
-
-/* x / sqrt(var + eps) in its spellings, or an operator that normalises. */
-static bool is_normalised(const fanin__wiring *w, int value) {
-    const fanin_node *n = fanin__maker(w, value, FANIN__MOVES);
-    if (!n) return false;
-    if (fanin__is(n, NORMS "|LpNormalization|RMSNormalization")) return true;
-    if (!fanin__is(n, "Div|Mul") || n->input_count != 2) return false;
-    for (int k = 0; k < 2; k++) {
-        const fanin_node *m = fanin__maker(w, n->inputs[k], "Identity|Cast|Reciprocal");
-        if (m && fanin__is(m, "Sqrt")) return true;
-        if (m && fanin__is(m, "Div|Pow") && m->input_count == 2 && fanin__is(n, "Mul")) {
-            const fanin_node *root = fanin__maker(w, m->inputs[1], "Identity|Cast");
-            if (root && fanin__is(root, "Sqrt")) return true;
-            if (fanin__constant_number(w->graph, m->inputs[1]) == -0.5) return true;
-        }
-    }
-    return false;
-}
-
-/* Behind a norm's scale: (x / sqrt(var)) * scale. */
-static bool is_scaled_norm(const fanin__wiring *w, int value) {
-    const fanin_node *n = fanin__maker(w, value, FANIN__MOVES);
-    if (!n || !fanin__is(n, "Mul") || n->input_count != 2) return is_normalised(w, value);
-    for (int k = 0; k < 2; k++)
-        if (n->inputs[k] >= 0 && w->live[n->inputs[k]] && !w->live[n->inputs[1 - k]] &&
-            is_normalised(w, n->inputs[k]))
-            return true;
-    return is_normalised(w, value);
-}
-
-/* Added or multiplied to attention scores: a mask, unless it has values of its own for each head. */
-static bool meets_softmax(const fanin__wiring *w, const fanin_node *n) {
-    int value = n->output_count > 0 ? n->outputs[0] : -1;
-    for (int step = 0; step < 6 && value >= 0; step++) {
-        int next = -1;
-        for (int i = w->first[value]; i < fanin__readers_end(w, value); i++) {
-            const fanin_node *m = &w->graph->nodes[w->readers[i].node];
-            if (fanin__is(m, "Softmax")) return true;
-            if (fanin__is(m, "Add|Where|Cast|Identity|Mul|Div|Clip|Reshape") && m->output_count > 0)
-                next = m->outputs[0];
-        }
-        value = next;
-    }
-    return false;
-}
-
-static bool is_mask(const fanin__wiring *w, const fanin_node *n, const fanin_value *v) {
-    for (int i = 0; i + 2 < v->rank; i++)
-        if (v->dims[i] != 1) return false;
-    return v->rank >= 2 && v->dims[v->rank - 1] > 1 && meets_softmax(w, n);
-}
-
-static verdict added(const fanin__wiring *w, const fanin__use *u, const fanin_value *v) {
-    const fanin_node *n = &w->graph->nodes[u->node];
-    verdict r = {.strength = VECTOR, .cls = FANIN_CLASS_BIAS, .layer = -1};
-    int other = n->input_count == 2 ? n->inputs[1 - u->slot] : -1;
-    if (is_mask(w, n, v)) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
-    if (extent(v) >= 2)
-        return (verdict){.strength = PLACED, .cls = FANIN_CLASS_POSITION, .layer = -1};
-    if (other >= 0 && is_scaled_norm(w, other)) {
-        r.strength = NORMAL;
-        r.cls = FANIN_CLASS_NORM_SHIFT;
-        return r;
-    }
-    const fanin_node *m = other >= 0 ? fanin__maker(w, other, FANIN__MOVES) : NULL;
-    if (m && fanin__is(m, WEIGHTED)) r.layer = (int)(m - w->graph->nodes);
-    bool alone = extent(v) == 0 && !m;
-    if (v->data && (alone || (extent(v) == 0 && r.layer < 0)))
-        return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
-    return r;
-}
-
-static verdict multiplied(const fanin__wiring *w, const fanin__use *u, const fanin_value *v) {
-    const fanin_node *n = &w->graph->nodes[u->node];
-    int other = n->input_count == 2 ? n->inputs[1 - u->slot] : -1;
-    verdict r = {.strength = NORMAL, .cls = FANIN_CLASS_NORM_SCALE, .layer = -1};
-    if (other >= 0 && is_normalised(w, other)) return r;
-    if (v->data && extent(v) == 0) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
-    r.strength = VECTOR;
-    return r;
-}
-
-/* ---- one use ----------------------------------------------------------------------------------- */
-
-static verdict table(const fanin__wiring *w, const fanin_node *n, const fanin_value *v) {
-    bool fed = n->input_count > 1 && n->inputs[1] >= 0 && w->live[n->inputs[1]];
-    if (v->rank < 1) return (verdict){0};
-    return (verdict){.strength = fed ? TABLE : PLACED,
-                     .cls = fed ? FANIN_CLASS_EMBEDDING : FANIN_CLASS_POSITION,
-                     .layer = -1};
-}
-
-static verdict norm_part(const fanin_node *n, int slot) {
-    static const fanin_class classes[] = {FANIN_CLASS_OTHER, FANIN_CLASS_NORM_SCALE,
-                                          FANIN_CLASS_NORM_SHIFT, FANIN_CLASS_RUNNING_MEAN,
-                                          FANIN_CLASS_RUNNING_VAR};
-    int last = fanin__is(n, "BatchNormalization") ? 4 : 2;
-    if (slot < 1 || slot > last) return (verdict){0};
-    return (verdict){.strength = NORMAL, .cls = classes[slot], .layer = -1};
-}
-
-static verdict weight_or_bias(const fanin__use *u, verdict weight) {
-    if (u->slot == 1) return weight;
-    if (u->slot == 2)
-        return (verdict){.strength = VECTOR, .cls = FANIN_CLASS_BIAS, .layer = u->node};
-    return (verdict){0};
-}
-
-/* What the norm or attention that it takes part in makes of an operand; strength NOTHING: nothing. */
-static verdict part_of_pattern(const job *j, const fanin__use *u, const fanin_value *v) {
-    const fanin_node *n = &j->w.graph->nodes[u->node];
-    const fanin_pattern *p = fanin__recognised_at(&j->owner->seen, u->node);
-    int operand = u->slot < n->input_count ? n->inputs[u->slot] : -1;
-    if (!p || !p->spelled || operand < 0) return (verdict){0};
-    if (fanin__is_norm(p) && (operand == p->scale || operand == p->shift))
-        return (verdict){.strength = NORMAL,
-                         .cls =
-                             operand == p->scale ? FANIN_CLASS_NORM_SCALE : FANIN_CLASS_NORM_SHIFT,
-                         .layer = -1};
-    bool mask = p->kind == FANIN_PATTERN_ATTENTION && fanin__is(n, "Mul|Sub|Where");
-    if (mask && v->data && extent(v) >= 2)
-        return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT};
-    return (verdict){0};
-}
-
-static verdict judge_node(job *j, const fanin__use *u, const fanin_value *v) {
-    const fanin__wiring *w = &j->w;
-    const fanin_node *n = &w->graph->nodes[u->node];
-    verdict known = part_of_pattern(j, u, v);
-    if (known.strength != NOTHING) return known;
-    if (fanin__is(n, "Conv|ConvInteger")) return weight_or_bias(u, conv_weight(n, v));
-    if (fanin__is(n, "ConvTranspose")) return weight_or_bias(u, transposed_weight(n, v));
-    if (fanin__is(n, "Gemm|FusedGemm"))
-        return u->slot == 2 ? weight_or_bias(u, (verdict){0}) : gemm_weight(n, u, v);
-    if (fanin__is(n, "MatMul|FusedMatMul")) return matmul_weight(u, v);
-    if (fanin__is(n, "Einsum")) return einsum_weight(n, u, v);
-    if (fanin__is(n, "LSTM|GRU|RNN")) return recurrent(n, u, v);
-    if (fanin__is(n, NORMS)) return norm_part(n, u->slot);
-    if (fanin__is(n, "RMSNormalization|SimplifiedLayerNormalization|GroupNorm"))
-        return norm_part(n, u->slot);
-    if (fanin__is(n, "SkipLayerNormalization|SkipSimplifiedLayerNormalization"))
-        return norm_part(n, u->slot - 1);
-    if (fanin__is(n, "PRelu") && u->slot == 1)
-        return (verdict){.strength = NORMAL, .cls = FANIN_CLASS_PRELU_SLOPE, .layer = -1};
-    if (fanin__is(n, "Gather|EmbedLayerNormalization") && u->slot == 0) return table(w, n, v);
-    if (fanin__is(n, "Add|Sub")) return added(w, u, v);
-    if (fanin__is(n, "Mul|Div")) return multiplied(w, u, v);
-    if (fanin__is(n, "Concat"))
-        return (verdict){.strength = PLACED, .cls = FANIN_CLASS_CLASS_TOKEN, .layer = -1};
-    if (fanin__is(n, "Attention") && u->slot == 1) { /* packed, of the com.microsoft operator */
-        verdict r = matrix(&u->seen, v, 1, 0);
-        r.cls = FANIN_CLASS_ATTENTION_QKV;
-        r.parts = 3;
-        r.fan_out /= 3;
-        return r;
-    }
-    if (fanin__is(n, "Attention") && u->slot == 2)
-        return (verdict){.strength = VECTOR, .cls = FANIN_CLASS_BIAS, .layer = u->node};
-    if (v->data) return (verdict){.strength = KEPT, .cls = FANIN_CLASS_CONSTANT, .layer = -1};
-    return (verdict){0};
-}
+/* ---- all uses ---------------------------------------------------------------------------------- */
 
 /* Which of q, k and v the uses of a weight make: slices of one matrix may be multiplied apart. */
 static int attention_set(job *j, const fanin__use *uses, int count, int node) {
     int set = fanin__follow_attention(&j->w, &j->w.graph->nodes[node]);
     for (int i = 0; i < count && i < 8; i++)
         if (uses[i].node != node && uses[i].seen.part &&
-            fanin__is(&j->w.graph->nodes[uses[i].node], WEIGHTED))
+            fanin__is(&j->w.graph->nodes[uses[i].node], FANIN__WEIGHTED))
             set |= fanin__follow_attention(&j->w, &j->w.graph->nodes[uses[i].node]);
     return set;
 }
@@ -372,10 +52,11 @@ static bool is_even(const job *j, int node, int64_t rows, int members) {
 }
 
 /* Dense layers and 1x1 convolutions around attention. */
-static void refine(job *j, verdict *r, const fanin_value *v, const fanin__use *uses, int count) {
+static void refine(job *j, fanin__verdict *r, const fanin_value *v, const fanin__use *uses,
+                   int count) {
     const fanin_node *n = &j->w.graph->nodes[r->node];
     bool dense = r->cls == FANIN_CLASS_DENSE;
-    if (!dense && !(r->cls == FANIN_CLASS_CONV && r->groups == 1 && taps(v) == 1)) return;
+    if (!dense && !(r->cls == FANIN_CLASS_CONV && r->groups == 1 && fanin__taps(v) == 1)) return;
     static const fanin_class single[] = {[FANIN__IS_Q] = FANIN_CLASS_ATTENTION_Q,
                                          [FANIN__IS_K] = FANIN_CLASS_ATTENTION_K,
                                          [FANIN__IS_V] = FANIN_CLASS_ATTENTION_V};
@@ -393,15 +74,15 @@ static void refine(job *j, verdict *r, const fanin_value *v, const fanin__use *u
     if (!members && fanin__from_attention(&j->w, x)) r->cls = FANIN_CLASS_ATTENTION_OUT;
 }
 
-static verdict judge(job *j, const fanin_value *v, const fanin__use *uses, int count) {
-    verdict best = {.node = -1, .layer = -1};
+static fanin__verdict judge(job *j, const fanin_value *v, const fanin__use *uses, int count) {
+    fanin__verdict best = {.node = -1, .layer = -1};
     for (int i = 0; i < count; i++) {
-        verdict r = judge_node(j, &uses[i], v);
+        fanin__verdict r = fanin__judge_use(&j->w, &j->owner->seen, &uses[i], v);
         r.node = uses[i].node;
         if (r.strength > best.strength) best = r;
     }
-    if (best.strength == MATRIX) refine(j, &best, v, uses, count);
-    if (best.strength == MATRIX && j->last[best.node] &&
+    if (best.strength == FANIN__MATRIX) refine(j, &best, v, uses, count);
+    if (best.strength == FANIN__MATRIX && j->last[best.node] &&
         (best.cls == FANIN_CLASS_DENSE || best.cls == FANIN_CLASS_CONV ||
          best.cls == FANIN_CLASS_CONV_TRANSPOSE || best.cls == FANIN_CLASS_ATTENTION_OUT))
         best.cls = FANIN_CLASS_OUTPUT;
@@ -433,7 +114,7 @@ static void table_fans(fanin_tensor *t) {
     t->fan_out = t->rank > 1 ? (double)t->dims[t->rank - 2] : 1;
 }
 
-static void fill_tensor(fanin_tensor_info *info, const fanin_value *v, const verdict *r) {
+static void fill_tensor(fanin_tensor_info *info, const fanin_value *v, const fanin__verdict *r) {
     fanin_tensor *t = &info->tensor;
     *t = (fanin_tensor){.name = v->name,
                         .rank = v->rank,
@@ -446,12 +127,12 @@ static void fill_tensor(fanin_tensor_info *info, const fanin_value *v, const ver
                         .fan_out = NAN,
                         .depth_index = -1};
     for (int i = 0; i < v->rank; i++) t->dims[i] = v->dims[i];
-    if (r->strength == MATRIX) {
+    if (r->strength == FANIN__MATRIX) {
         t->out_axis = r->out_axis;
         t->in_axis = r->in_axis;
         t->fan_in = r->fan_in;
         t->fan_out = r->fan_out;
-    } else if (r->strength == TABLE || r->strength == PLACED) {
+    } else if (r->strength == FANIN__TABLE || r->strength == FANIN__PLACED) {
         table_fans(t);
     }
     torch_fans(t, r->cls == FANIN_CLASS_OUTPUT && r->out_axis == 1 && v->rank > 2
@@ -460,11 +141,11 @@ static void fill_tensor(fanin_tensor_info *info, const fanin_value *v, const ver
     info->node = r->node;
 }
 
-static void classify_one(job *j, int value, fanin_tensor_info *info, verdict *r) {
+static void classify_one(job *j, int value, fanin_tensor_info *info, fanin__verdict *r) {
     const fanin_graph *g = j->w.graph;
     const fanin_value *v = &g->values[value];
     fanin__use uses[FANIN__MAX_USES];
-    *r = (verdict){.node = -1, .layer = -1, .cls = FANIN_CLASS_OTHER};
+    *r = (fanin__verdict){.node = -1, .layer = -1, .cls = FANIN_CLASS_OTHER};
     info->value = value;
     info->dtype = v->dtype;
     info->has_data = v->data != NULL;
@@ -473,9 +154,9 @@ static void classify_one(job *j, int value, fanin_tensor_info *info, verdict *r)
         *r = judge(j, v, uses, listed);
     }
     bool number = fanin_dtype_is_float(v->dtype);
-    if (!number || (r->strength == NOTHING && v->data)) {
+    if (!number || (r->strength == FANIN__NOTHING && v->data)) {
         r->cls = FANIN_CLASS_CONSTANT;
-        r->strength = KEPT;
+        r->strength = FANIN__KEPT;
     }
     fill_tensor(info, v, r);
 }
@@ -513,7 +194,7 @@ static void number_layers(job *j) {
     j->out->layers = depth;
 }
 
-static void lend_fans(job *j, const verdict *verdicts) {
+static void lend_fans(job *j, const fanin__verdict *verdicts) {
     for (int i = 0; i < j->out->count; i++) {
         fanin_tensor_info *info = &j->items[i];
         fanin_class c = info->tensor.cls;
@@ -615,7 +296,7 @@ static void count_blocks(job *j) {
 
 static fanin_status classify_graph(job *j) {
     const fanin_graph *g = j->w.graph;
-    verdict *verdicts = fanin_calloc((size_t)j->out->count + 1, sizeof *verdicts);
+    fanin__verdict *verdicts = fanin_calloc((size_t)j->out->count + 1, sizeof *verdicts);
     j->weight_of = fanin_calloc((size_t)g->node_count + 1, sizeof *j->weight_of);
     j->last = fanin_calloc((size_t)g->node_count + 1, sizeof *j->last);
     if (!verdicts || !j->weight_of || !j->last) {

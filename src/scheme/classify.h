@@ -28,6 +28,36 @@ enum { FANIN__MAX_USES = 64 };
  * FANIN__MAX_USES are listed, *total counts them all. Returns the number listed. */
 int fanin__trace(fanin__wiring *w, int value, fanin__use *uses, int *total);
 
+/* ---- verdict.c: what one use makes of an initialiser -------------------------------------------- */
+
+typedef enum fanin__strength { /* larger says more */
+                               FANIN__NOTHING,
+                               FANIN__KEPT,
+                               FANIN__VECTOR,
+                               FANIN__PLACED,
+                               FANIN__NORMAL,
+                               FANIN__MATRIX,
+                               FANIN__TABLE
+} fanin__strength;
+
+typedef struct fanin__verdict {
+    fanin__strength strength;
+    fanin_class cls;
+    int node;  /* the operator that uses it; of the caller */
+    int layer; /* of a bias: the node whose weight gives the fans; -1 */
+    int out_axis, in_axis;
+    int64_t groups;
+    int parts;
+    double fan_in, fan_out;
+} fanin__verdict;
+
+#define FANIN__WEIGHTED "Conv|ConvTranspose|Gemm|MatMul|Einsum"
+
+fanin__verdict fanin__judge_use(const fanin__wiring *w, const fanin__recognised *seen,
+                                const fanin__use *use, const fanin_value *v);
+/* Product of the axes behind the first two: a kernel's positions. */
+double fanin__taps(const fanin_value *v);
+
 /* ---- follow.c: what comes behind and before a layer ---------------------------------------------- */
 
 /* The activation behind node's first output, as text into buf (96 bytes suffice) or static; NULL: none.

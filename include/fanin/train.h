@@ -29,8 +29,8 @@ extern "C" {
  * `fanin list optimizers` shows options, formulas and sources. */
 typedef struct fanin_optimizer fanin_optimizer;
 
-/* Errors: NOTFOUND an unknown optimiser, ARG an unknown option or a value out of range, or a program
- * without what "levenberg" and "hutchinson" need; UNSUPPORTED a rule of one layer on another network; NOMEM. The
+/* Errors: NOTFOUND an unknown optimiser, ARG an unknown option or a value out of range, a program in
+ * F64, or one without what "levenberg" and "hutchinson" need; UNSUPPORTED a rule of one layer on another network; NOMEM. The
  * program must have gradients and outlive the optimiser. */
 FANIN_API fanin_status fanin_optimizer_create(const char *text, fanin_program *program,
                                               fanin_optimizer **optimizer, fanin_err *err);

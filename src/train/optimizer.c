@@ -6,8 +6,7 @@
 #include "base/base.h"
 
 static bool trained(const fanin_program *p, int i) {
-    return (fanin_program_gradient(p, i).data != NULL || fanin_program_descends(p, i)) &&
-           fanin_program_weight(p, i).dtype == FANIN_F32;
+    return fanin_program_gradient(p, i).data != NULL || fanin_program_descends(p, i);
 }
 
 /* ---- creation ------------------------------------------------------------------------------------ */
@@ -35,6 +34,17 @@ static fanin_status classify(fanin_optimizer *o, fanin_err *err) {
         }
     }
     fanin_tensors_destroy(tensors);
+    return FANIN_OK;
+}
+
+static fanin_status need_float32(const fanin_program *p, const char *optimizer, fanin_err *err) {
+    for (int i = 0; i < fanin_program_weight_count(p); i++) {
+        fanin_dtype dtype = fanin_program_weight(p, i).dtype;
+        if (!trained(p, i) || dtype == FANIN_F32) continue;
+        return fanin_err_set(err, FANIN_ARG,
+                             "optimizer %s: weight '%.120s' of the program is %s, updates are F32",
+                             optimizer, fanin_program_weight_name(p, i), fanin_dtype_name(dtype));
+    }
     return FANIN_OK;
 }
 
@@ -78,6 +88,7 @@ fanin_status fanin_optimizer_create(const char *text, fanin_program *program, fa
     fanin__settings s;
     const fanin__optimizer_row *r = NULL;
     FANIN_TRY(fanin__optimizer_parse(text, &r, &s, err));
+    FANIN_TRY(need_float32(program, r->shown.name, err));
     fanin_optimizer *o = fanin_calloc(1, sizeof *o);
     if (!o) return fanin_err_set(err, FANIN_NOMEM, "optimizer: no memory");
     o->row = r;

@@ -541,6 +541,22 @@ TEST(rules_learn_one_layer_only) {
     }
 }
 
+TEST(a_program_in_double_is_refused) {
+    fanin_graph *g;
+    fanin_program *p;
+    fanin_optimizer *o;
+    fanin_err err = {0};
+    const fanin_program_options with = {.loss = "mse", .gradients = true, .dtype = FANIN_F64};
+    assert_ok_err(fanin_graph_load("mlp:2-3-2", &g, &err), err);
+    assert_ok_err(fanin_program_create(g, &with, &p, &err), err);
+    assert_int_equal(fanin_optimizer_create("adam", p, &o, &err), FANIN_ARG);
+    assert_string_equal(
+        err.message, "optimizer adam: weight 'fc1.weight' of the program is F64, updates are F32");
+    assert_null(o);
+    fanin_program_destroy(p);
+    fanin_graph_destroy(g);
+}
+
 /* ---- state -------------------------------------------------------------------------------------------- */
 
 /* Arrays and steps carried over to a fresh optimiser: the next steps are the same bits. */

@@ -35,6 +35,9 @@ FANIN_API fanin_status fanin_table_render(const fanin_table *table, int width, c
 FANIN_API const char *fanin_bar(double value, double low, double high, int cells, char *buf,
                                 size_t size);
 
+/* How many bytes of a layer's name are worth showing: all but ".weight", which nearly all share. */
+FANIN_API size_t fanin_layer_name_length(const char *name);
+
 /* ---- pages: one self-contained HTML file, no outside request, light and dark -------------------------- */
 
 /* One line of a chart. x and y hold n numbers (NaN: a gap); low and high (NULL: none) draw a band. */

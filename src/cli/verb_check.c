@@ -186,11 +186,8 @@ static const char *three_places(double v, char buf[16]) {
     return buf;
 }
 
-/* The name without ".weight", which nearly all share. */
 static const char *short_name(const char *name, char buf[128]) {
-    size_t n = strlen(name), tail = strlen(".weight");
-    if (n > tail && !strcmp(name + n - tail, ".weight")) n -= tail;
-    snprintf(buf, 128, "%.*s", (int)n, name);
+    snprintf(buf, 128, "%.*s", (int)fanin_layer_name_length(name), name);
     return buf;
 }
 

@@ -29,12 +29,11 @@ static void draw_losses(const train_log *log) {
 
 /* A name that keeps its two ends in `width` columns. */
 static void put_name(const char *name, int width) {
-    size_t n = strlen(name), w = (size_t)width;
-    if (n > 7 && !strcmp(name + n - 7, ".weight")) n -= 7;
-    if (n <= w)
-        printf("%-*.*s", width, (int)n, name);
+    int n = (int)fanin_layer_name_length(name), left = width / 2 - 1, right = width - 2 - left;
+    if (n <= width)
+        printf("%-*.*s", width, n, name);
     else
-        printf("%.*s..%s", (int)(w / 2 - 1), name, name + n - (w - w / 2 - 1));
+        printf("%.*s..%.*s", left, name, right, name + n - right);
 }
 
 static void put_share(double v) {

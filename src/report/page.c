@@ -24,11 +24,14 @@ static const char *skip_points(const char *s, const char *end, int n) {
     return s;
 }
 
+size_t fanin_layer_name_length(const char *name) {
+    size_t n = strlen(name), tail = strlen(".weight");
+    return n > tail && !strcmp(name + n - tail, ".weight") ? n - tail : n;
+}
+
 void fanin__put_layer(fanin__text *t, const char *name, int max) {
     char head[96];
-    size_t n = strlen(name), tail = strlen(".weight");
-    if (n > tail && !strcmp(name + n - tail, ".weight")) n -= tail;
-    const char *end = name + n;
+    const char *end = name + fanin_layer_name_length(name);
     int points = 0, left = max / 2;
     for (const char *s = name; s < end; s = skip_points(s, end, 1)) points++;
     const char *cut = points > max ? skip_points(name, end, left) : end;

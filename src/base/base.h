@@ -25,6 +25,10 @@ char *fanin__strdup(const char *s); /* fanin_free; NULL: no memory */
 char *fanin__strndup(const char *s, size_t n);
 /* ASCII case-insensitive, independent of the locale. */
 int fanin__strcasecmp(const char *a, const char *b);
+/* Whether s, or its first n characters, end in `ending`; upper and lower case are the same, so that MODEL.ONNX
+ * is what model.onnx is. */
+bool fanin__ends_with(const char *s, const char *ending);
+bool fanin__ends_within(const char *s, size_t n, const char *ending);
 /* Glob over the whole of `text`: * any run (dots and slashes included), ? one, [a-z] sets.
  * Linear memory, no recursion. */
 bool fanin__glob(const char *pattern, const char *text);

@@ -23,6 +23,18 @@ int fanin__strcasecmp(const char *a, const char *b) {
     return lower((unsigned char)*a) - lower((unsigned char)*b);
 }
 
+bool fanin__ends_within(const char *s, size_t n, const char *ending) {
+    size_t k = strlen(ending);
+    if (n < k) return false;
+    for (const char *p = s + (n - k); *ending; p++, ending++)
+        if (lower((unsigned char)*p) != lower((unsigned char)*ending)) return false;
+    return true;
+}
+
+bool fanin__ends_with(const char *s, const char *ending) {
+    return fanin__ends_within(s, strlen(s), ending);
+}
+
 /* One set "[a-z_]" or "[!0-9]" at *p ('[' consumed); advances *p behind ']'. An unclosed set
  * matches a plain '['. */
 static bool set_matches(const char **p, unsigned char c) {

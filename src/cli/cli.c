@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -270,15 +271,16 @@ static bool read_experiment(cli *c, parsed *p) {
     return true;
 }
 
-static bool is_experiment(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+bool cli_ends_with(const char *path, const char *ending) {
+    size_t n = strlen(path), k = strlen(ending);
+    return n >= k && strcasecmp(path + n - k, ending) == 0;
 }
 
 bool cli_parse_experiment(cli *c, const cli_option *own) {
     parsed p = {.count = 0};
     if (!parse_line(c, own, &p) || !right_number(c, 1, 1)) return false;
-    if (is_experiment(c->args[0]) && !read_experiment(c, &p)) return false;
+    bool listed = cli_ends_with(c->args[0], ".yaml") || cli_ends_with(c->args[0], ".yml");
+    if (listed && !read_experiment(c, &p)) return false;
     return apply_common(c);
 }
 

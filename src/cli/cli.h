@@ -115,6 +115,8 @@ void cli_progress_end(cli *c);
 /* A line of progress of the verb's own, on a terminal only, ten times a second at most (`last`: in any
  * case). */
 void cli_progress_line(cli *c, const char *line, bool last);
+/* Whether a path ends in ".onnx" and the like; upper and lower case are the same. */
+bool cli_ends_with(const char *path, const char *ending);
 /* Columns of the terminal (80 when there is none). */
 int cli_width(void);
 /* Prints text behind `used` columns of a line, broken at blanks to the terminal's width, and a newline. */

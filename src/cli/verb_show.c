@@ -110,11 +110,6 @@ static fanin_status add_row(fanin_table *t, const cli *c, const fanin_array *a, 
                          fanin_dtype_name(a->dtype), mean, std, low, high, bars});
 }
 
-static bool is_graph(const char *path) {
-    size_t n = strlen(path);
-    return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
-}
-
 int verb_show(cli *c) {
     const cli_option options[] = {CLI_END};
     if (!cli_parse(c, options, 1, 1)) return c->exit_code;
@@ -127,7 +122,7 @@ int verb_show(cli *c) {
     fanin_patterns *patterns = NULL;
     json_t *tensors = json_array();
     uint64_t elements = 0;
-    if (is_graph(c->args[0])) status = fanin_graph_load(c->args[0], &graph, &err);
+    if (cli_ends_with(c->args[0], ".onnx")) status = fanin_graph_load(c->args[0], &graph, &err);
     if (graph) status = fanin_patterns_create(graph, &patterns, &err);
     if (status == FANIN_OK)
         status = fanin_table_create("<~tensor|<shape|<type|>mean|>std|>min|>max|<histogram", &t);

@@ -22,8 +22,8 @@ static const fanin__option numbers[] = {
     {"coarse", 0, 1, offsetof(settings, coarse), true},
 };
 
-static fanin_status open_csv(const char *path, const settings *s, fanin_dataset *d,
-                             fanin_err *err) {
+static fanin_status open_table(const char *path, char delimiter, const settings *s,
+                               fanin_dataset *d, fanin_err *err) {
     const fanin__table_options o = {.label = s->label[0] ? s->label : NULL,
                                     .header = (int)s->header,
                                     .real = s->real,
@@ -31,10 +31,19 @@ static fanin_status open_csv(const char *path, const settings *s, fanin_dataset 
     unsigned char *bytes;
     size_t size;
     FANIN_TRY(fanin__data_read(path, FANIN__DATA_LIMIT, &bytes, &size, err));
-    char delimiter = strstr(path, ".tsv") ? '\t' : ',';
     fanin_status status = fanin__data_table(bytes, size, delimiter, path, &o, d, err);
     fanin_free(bytes);
     return status;
+}
+
+static fanin_status open_csv(const char *path, const settings *s, fanin_dataset *d,
+                             fanin_err *err) {
+    return open_table(path, ',', s, d, err);
+}
+
+static fanin_status open_tsv(const char *path, const settings *s, fanin_dataset *d,
+                             fanin_err *err) {
+    return open_table(path, '\t', s, d, err);
 }
 
 static fanin_status open_idx(const char *path, const settings *s, fanin_dataset *d,
@@ -86,7 +95,7 @@ static const struct kind {
     {".tsv",
      "test=0.2,header=0,label=,target=",
      0.2,
-     open_csv,
+     open_tsv,
      {"tsv", "FILE.tsv" TABLE_GRAMMAR, "tab-separated values, " TABLE_ABOUT, NULL}},
     {".data",
      "test=0.2,header=0,label=,target=",
@@ -140,14 +149,9 @@ fanin_dataset_row fanin__data_path_row(int i) {
     return (fanin_dataset_row){0};
 }
 
-static bool ends(const char *s, size_t n, const char *ending) {
-    size_t k = strlen(ending);
-    return n >= k && !strncmp(s + n - k, ending, k);
-}
-
 /* Length of "dir/file.csv.gz" without the packing. */
 static size_t bare_length(const char *s, size_t n) {
-    return ends(s, n, ".gz") || ends(s, n, ".xz") ? n - 3 : n;
+    return fanin__ends_within(s, n, ".gz") || fanin__ends_within(s, n, ".xz") ? n - 3 : n;
 }
 
 /* Options begin at the last ':' behind the last '/'. */
@@ -217,7 +221,8 @@ static const char *pair_comma(const char *path) {
     static const char *const endings[] = {".npy", ".idx", "-ubyte"};
     for (const char *c = path; (c = strchr(c, ',')) != NULL; c++)
         for (size_t i = 0; i < FANIN_COUNT(endings); i++)
-            if (ends(path, bare_length(path, (size_t)(c - path)), endings[i])) return c;
+            if (fanin__ends_within(path, bare_length(path, (size_t)(c - path)), endings[i]))
+                return c;
     return NULL;
 }
 
@@ -233,7 +238,7 @@ fanin_status fanin__data_path(const char *text, fanin_dataset *d, bool *is, fani
     bool cifar = folder && fanin__data_cifar_is(path);
     for (size_t i = 0; i < FANIN_COUNT(kinds) && !comma && !k; i++)
         if (folder ? kinds[i].open == (cifar ? open_cifar : open_png)
-                   : ends(path, bare, kinds[i].ending))
+                   : fanin__ends_within(path, bare, kinds[i].ending))
             k = &kinds[i];
     *is = comma || k;
     fanin_status status = FANIN_OK;

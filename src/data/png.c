@@ -28,15 +28,10 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool ends_in_png(const char *name) {
-    size_t n = strlen(name);
-    return n > 4 && !fanin__strcasecmp(name + n - 4, ".png");
-}
-
 static bool wanted(DIR *dir, const char *name, bool folders) {
     struct stat s;
     if (name[0] == '.') return false;
-    if (!folders) return ends_in_png(name);
+    if (!folders) return fanin__ends_with(name, ".png");
     return fstatat(dirfd(dir), name, &s, 0) == 0 && S_ISDIR(s.st_mode);
 }
 

@@ -108,18 +108,13 @@ static fanin_status write_idx(const fanin_array *a, const char *path, fanin_err 
 
 /* ---- which ----------------------------------------------------------------------------------------- */
 
-static bool ends(const char *path, const char *ending) {
-    size_t n = strlen(path), k = strlen(ending);
-    return n > k && !strcmp(path + n - k, ending);
-}
-
 static fanin_status write_pair(const block *b, const char *first, const char *second,
                                fanin_err *err) {
     fanin_array a[2];
     const char *const paths[2] = {first, second};
     arrays_of(b, &a[0], &a[1]);
     for (int i = 0; i < 2; i++) {
-        bool idx = ends(paths[i], ".idx") || ends(paths[i], "-ubyte");
+        bool idx = fanin__ends_with(paths[i], ".idx") || fanin__ends_with(paths[i], "-ubyte");
         FANIN_TRY(idx ? write_idx(&a[i], paths[i], err) : fanin_npy_save(paths[i], &a[i], err));
     }
     return FANIN_OK;
@@ -130,13 +125,17 @@ typedef enum target { NPZ, CSV, TSV, PAIR } target;
 static fanin_status find_target(const char *path, char **first, target *what, fanin_err *err) {
     const char *comma = strchr(path, ',');
     *first = NULL;
-    *what = ends(path, ".npz") ? NPZ : ends(path, ".csv") ? CSV : ends(path, ".tsv") ? TSV : PAIR;
+    *what = fanin__ends_with(path, ".npz")   ? NPZ
+            : fanin__ends_with(path, ".csv") ? CSV
+            : fanin__ends_with(path, ".tsv") ? TSV
+                                             : PAIR;
     if (*what != PAIR) return FANIN_OK;
     if (comma && !(*first = fanin__strndup(path, (size_t)(comma - path))))
         return fanin_err_set(err, FANIN_NOMEM, "%s: no memory", path);
     static const char *const endings[] = {".npy", ".idx", "-ubyte"};
     for (size_t i = 0; i < FANIN_COUNT(endings) && comma; i++)
-        if (ends(*first, endings[i]) && ends(comma + 1, endings[i])) return FANIN_OK;
+        if (fanin__ends_with(*first, endings[i]) && fanin__ends_with(comma + 1, endings[i]))
+            return FANIN_OK;
     fanin_free(*first);
     *first = NULL;
     return fanin_err_set(err, FANIN_ARG,

@@ -4,11 +4,6 @@
 
 #include "format/weights.h"
 
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !fanin__strcasecmp(s + n - m, end);
-}
-
 /* Moves the maps to the builder, so that payloads live as long as the graph. */
 static void adopt_weights(fanin_graph_builder *b, fanin_weights *w) {
     for (size_t i = 0; i < w->map_count; i++) fanin__graph_own_map(b, &w->maps[i]);
@@ -39,8 +34,9 @@ static fanin_status load_template(const char *path, fanin_graph **graph, fanin_e
 fanin_status fanin_graph_load(const char *model, fanin_graph **graph, fanin_err *err) {
     *graph = NULL;
     struct stat st;
-    if (ends_with(model, ".onnx")) return fanin_graph_load_onnx(model, graph, err);
-    if (ends_with(model, ".safetensors") || ends_with(model, ".safetensors.index.json"))
+    if (fanin__ends_with(model, ".onnx")) return fanin_graph_load_onnx(model, graph, err);
+    if (fanin__ends_with(model, ".safetensors") ||
+        fanin__ends_with(model, ".safetensors.index.json"))
         return load_template(model, graph, err);
     if (stat(model, &st) != 0) return fanin_graph_builtin(model, graph, err);
     if (S_ISDIR(st.st_mode)) return load_template(model, graph, err);

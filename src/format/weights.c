@@ -117,11 +117,6 @@ const char *fanin_weights_metadata(const fanin_weights *w, int i, const char **v
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !fanin__strcasecmp(s + n - m, end);
-}
-
 static bool begins_with(const fanin__map *map, const char *magic, size_t n) {
     return map->size >= n && !memcmp(map->data, magic, n);
 }
@@ -221,8 +216,8 @@ static fanin_status open_file(fanin_weights *w, const char *path, fanin_err *err
         return fanin__npy_parse(w, view.data, view.size, path, err);
     if (begins_with(&view, "PK\3\4", 4) || begins_with(&view, "PK\5\6", 4))
         return fanin__npz_parse(w, view.data, view.size, path, err);
-    if (ends_with(path, ".json")) return open_index(w, &view, path, err);
-    if (!ends_with(path, ".safetensors")) FANIN_TRY(refuse_known(&view, path, err));
+    if (fanin__ends_with(path, ".json")) return open_index(w, &view, path, err);
+    if (!fanin__ends_with(path, ".safetensors")) FANIN_TRY(refuse_known(&view, path, err));
     return fanin__safetensors_parse(w, view.data, view.size, path, err);
 }
 
@@ -237,7 +232,7 @@ fanin_status fanin_weights_open(const char *path, fanin_weights **weights, fanin
     fanin_status status;
     if (!w)
         status = fanin_err_set(err, FANIN_NOMEM, "%s: no memory", path);
-    else if (ends_with(path, ".onnx") && !folder)
+    else if (fanin__ends_with(path, ".onnx") && !folder)
         status = open_onnx(w, path, err);
     else
         status = open_file(w, name.data, err);

@@ -163,11 +163,6 @@ static const kind npz_kind = {begin_npz, put_npz, end_npz};
 
 /* ---- creation ---------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !fanin__strcasecmp(s + n - m, end);
-}
-
 static fanin_status copy_array(fanin_weights_writer *w, const fanin_array *from, int i,
                                fanin_err *err) {
     fanin_array *a = &w->arrays[i];
@@ -246,15 +241,15 @@ static fanin_status choose_kind(fanin_weights_writer *w, uint64_t max_shard, fan
         FANIN_TRY(plan_shards(w, max_shard, err));
         return fanin_directory_create(w->path, err);
     }
-    if (ends_with(w->path, ".safetensors")) {
+    if (fanin__ends_with(w->path, ".safetensors")) {
         w->kind = &safetensors_kind;
         return plan_shards(w, 0, err);
     }
-    if (ends_with(w->path, ".npz")) {
+    if (fanin__ends_with(w->path, ".npz")) {
         w->kind = &npz_kind;
         return FANIN_OK;
     }
-    if (ends_with(w->path, ".npy")) {
+    if (fanin__ends_with(w->path, ".npy")) {
         w->kind = &npy_kind;
         if (w->count == 1) return FANIN_OK;
         return fanin_err_set(err, FANIN_ARG, "%s: a .npy file holds one tensor, there are %d",

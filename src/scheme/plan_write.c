@@ -180,11 +180,6 @@ static fanin_status write_onnx(writer *w) {
     return fanin__onnx_save_made(w->plan->graph, w->arrays, w->count, w->path, &maker, w->err);
 }
 
-static bool ends_with(const char *s, const char *tail) {
-    size_t n = strlen(s), k = strlen(tail);
-    return n >= k && fanin__strcasecmp(s + n - k, tail) == 0;
-}
-
 fanin_status fanin_plan_write(const fanin_plan *plan, const char *path,
                               const fanin_plan_write_options *options, fanin_err *err) {
     writer w = {.plan = plan, .path = path, .err = err};
@@ -196,7 +191,8 @@ fanin_status fanin_plan_write(const fanin_plan *plan, const char *path,
         return fanin_err_set(err, FANIN_ARG, "part %lld of %lld", (long long)w.o.part,
                              (long long)w.o.parts);
     fanin_status status = list_arrays(&w);
-    if (status == FANIN_OK) status = ends_with(path, ".onnx") ? write_onnx(&w) : write_weights(&w);
+    if (status == FANIN_OK)
+        status = fanin__ends_with(path, ".onnx") ? write_onnx(&w) : write_weights(&w);
     fanin_free(w.arrays);
     fanin_free(w.rows);
     fanin_free(w.first);

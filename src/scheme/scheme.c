@@ -91,14 +91,9 @@ void fanin__scheme_fini(fanin__scheme *scheme) {
 
 /* ---- where schemes come from ------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *tail) {
-    size_t n = strlen(s), k = strlen(tail);
-    return n >= k && fanin__strcasecmp(s + n - k, tail) == 0;
-}
-
 static bool looks_like_file(const char *text) {
     struct stat st;
-    if (ends_with(text, ".yaml") || ends_with(text, ".yml")) return true;
+    if (fanin__ends_with(text, ".yaml") || fanin__ends_with(text, ".yml")) return true;
     return strchr(text, '/') != NULL && stat(text, &st) == 0 && S_ISREG(st.st_mode);
 }
 

@@ -41,6 +41,15 @@ TEST(glob_matches_whole_names) {
     assert_false(fanin__glob("", "a"));
 }
 
+TEST(endings_are_the_same_in_both_cases) {
+    assert_true(fanin__ends_with("a/Model.ONNX", ".onnx"));
+    assert_true(fanin__ends_with(".onnx", ".onnx"));
+    assert_false(fanin__ends_with("onnx", ".onnx"));
+    assert_false(fanin__ends_with("a.onnx.bak", ".onnx"));
+    assert_true(fanin__ends_within("a.csv.gz", 5, ".csv"));
+    assert_false(fanin__ends_within("a.csv.gz", 5, ".gz"));
+}
+
 TEST(numbers_round_trip) {
     char buf[32];
     assert_string_equal(fanin__number_text(0.1, buf), "0.1");

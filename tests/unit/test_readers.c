@@ -125,6 +125,12 @@ TEST(a_table_is_a_data_set) {
     assert_ok(fanin_dataset_samples(d, FANIN_TEST, (uint64_t[]){1}, 1, x, t, NULL));
     assert_true(x[0] == 3 && x[1] == 4 && t[0] == 1);
     fanin_dataset_close(d);
+    d = open_with(text_file("B.TSV", "1\t2\t0.5\n"), ":test=0"); /* the same in capitals */
+    assert_int_equal(fanin_dataset_get_info(d)->dims[0], 2);
+    fanin_dataset_close(d);
+    d = open_with(text_file("of.tsv.csv", "1,2,0.5\n"), ":test=0"); /* the ending, not a part */
+    assert_int_equal(fanin_dataset_get_info(d)->dims[0], 2);
+    fanin_dataset_close(d);
     /* a column called target wins over the last; numbers sort by value; column by number */
     const char *path = text_file("c.csv", "target,a\n10,1\n9,2\n");
     d = open_with(path, ":test=0");

@@ -172,18 +172,12 @@ INLINE void fill(const fanin__run *run, const fanin__plan *plan, size_t n, float
     }
 }
 
-#define FILL(name) \
-    static void fill_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+#define FILL(id, word, name) \
+    static void fill_##word(const fanin__run *run, const fanin__plan *plan, size_t n, \
                             float *out) { \
-        fill(run, plan, n, out, map_##name); \
+        fill(run, plan, n, out, map_##word); \
     }
-FILL(affine)
-FILL(affine_clamp)
-FILL(normal)
-FILL(normal_clamp)
-FILL(trunc)
-FILL(sign)
-FILL(choice)
+FANIN__DRAWN_LIST(FILL)
 #undef FILL
 
 static void words(const fanin__run *run, size_t n, uint32_t *out) {
@@ -225,18 +219,12 @@ INLINE void fill_bf16(const fanin__run *run, const fanin__plan *plan, size_t n, 
     if (run->streaming) _mm_sfence();
 }
 
-#define FILL(name) \
-    static void bf16_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+#define FILL(id, word, name) \
+    static void bf16_##word(const fanin__run *run, const fanin__plan *plan, size_t n, \
                             uint16_t *out) { \
-        fill_bf16(run, plan, n, out, map_##name); \
+        fill_bf16(run, plan, n, out, map_##word); \
     }
-FILL(affine)
-FILL(affine_clamp)
-FILL(normal)
-FILL(normal_clamp)
-FILL(trunc)
-FILL(sign)
-FILL(choice)
+FANIN__DRAWN_LIST(FILL)
 #undef FILL
 
 static void to_bf16(const float *in, size_t n, uint16_t *out) {
@@ -258,24 +246,14 @@ static void to_f16(const float *in, size_t n, uint16_t *out) {
 }
 
 const fanin__random_kernels *fanin__random_avx2(void) {
+#define FILL_SLOT(id, word, name) [FANIN__MAP_##id] = fill_##word,
+#define BF16_SLOT(id, word, name) [FANIN__MAP_##id] = bf16_##word,
     static const fanin__random_kernels table = {
         .name = "avx2",
         .step = STEP,
         .words = words,
-        .fill = {[FANIN__MAP_AFFINE] = fill_affine,
-                 [FANIN__MAP_AFFINE_CLAMP] = fill_affine_clamp,
-                 [FANIN__MAP_NORMAL] = fill_normal,
-                 [FANIN__MAP_NORMAL_CLAMP] = fill_normal_clamp,
-                 [FANIN__MAP_TRUNC] = fill_trunc,
-                 [FANIN__MAP_SIGN] = fill_sign,
-                 [FANIN__MAP_CHOICE] = fill_choice},
-        .fill_bf16 = {[FANIN__MAP_AFFINE] = bf16_affine,
-                      [FANIN__MAP_AFFINE_CLAMP] = bf16_affine_clamp,
-                      [FANIN__MAP_NORMAL] = bf16_normal,
-                      [FANIN__MAP_NORMAL_CLAMP] = bf16_normal_clamp,
-                      [FANIN__MAP_TRUNC] = bf16_trunc,
-                      [FANIN__MAP_SIGN] = bf16_sign,
-                      [FANIN__MAP_CHOICE] = bf16_choice},
+        .fill = {FANIN__DRAWN_LIST(FILL_SLOT)},
+        .fill_bf16 = {FANIN__DRAWN_LIST(BF16_SLOT)},
         .fill_f64 = fill_f64,
         .to_bf16 = to_bf16,
         .to_f16 = to_f16,

@@ -266,18 +266,12 @@ INLINE void fill(const fanin__run *run, const fanin__plan *plan, size_t n, float
     }
 }
 
-#define FILL(name) \
-    static void fill_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+#define FILL(id, word, name) \
+    static void fill_##word(const fanin__run *run, const fanin__plan *plan, size_t n, \
                             float *out) { \
-        fill(run, plan, n, out, map_##name); \
+        fill(run, plan, n, out, map_##word); \
     }
-FILL(affine)
-FILL(affine_clamp)
-FILL(normal)
-FILL(normal_clamp)
-FILL(trunc)
-FILL(sign)
-FILL(choice)
+FANIN__DRAWN_LIST(FILL)
 #undef FILL
 
 static void words(const fanin__run *run, size_t n, uint32_t *out) {
@@ -315,32 +309,53 @@ INLINE void put_bf16(uint16_t *out, __m512i x, bool streaming) {
         _mm512_storeu_si512(out, x);
 }
 
-INLINE void fill_bf16_steps(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
-                            map_fn map, bool streaming) {
-    philox p = philox_start(run, _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+/* How a kernel packs two registers of values: with the counter as bf16_both wants the words, or as the processor. */
+typedef struct packing {
+    __m512i order; /* of the counter in the lanes */
+    void (*end)(const philox *p, const sixteen *s, __m512i out[4]);
+    __m512i (*both)(__m512 low, __m512 high);
+} packing;
+
+INLINE void bf16_steps(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
+                       map_fn map, packing pack, bool streaming) {
+    philox p = philox_start(run, pack.order);
     const fanin__plan local = *plan;
     __m512i w[4];
     sixteen s = sixteen_start(&p);
     for (int i = 2; i < 9; i++) sixteen_round(&p, &s, i);
-    sixteen_end_apart(&p, &s, w);
+    pack.end(&p, &s, w);
     for (size_t i = STEP; i < n; i += STEP, out += STEP) {
         s = sixteen_start(&p);
         __m512 a = map(w[0], &local);
         sixteen_round(&p, &s, 2);
         sixteen_round(&p, &s, 3);
-        put_bf16(out, bf16_both(a, map(w[1], &local)), streaming);
+        put_bf16(out, pack.both(a, map(w[1], &local)), streaming);
         sixteen_round(&p, &s, 4);
         sixteen_round(&p, &s, 5);
         __m512 b = map(w[2], &local);
         sixteen_round(&p, &s, 6);
         sixteen_round(&p, &s, 7);
-        put_bf16(out + 32, bf16_both(b, map(w[3], &local)), streaming);
+        put_bf16(out + 32, pack.both(b, map(w[3], &local)), streaming);
         sixteen_round(&p, &s, 8);
-        sixteen_end_apart(&p, &s, w);
+        pack.end(&p, &s, w);
     }
     for (int j = 0; j < 2; j++)
-        put_bf16(out + 32 * j, bf16_both(map(w[2 * j], &local), map(w[2 * j + 1], &local)),
+        put_bf16(out + 32 * j, pack.both(map(w[2 * j], &local), map(w[2 * j + 1], &local)),
                  streaming);
+}
+
+INLINE void fill_bf16(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
+                      map_fn map, packing pack) {
+    if (run->streaming) {
+        bf16_steps(run, plan, n, out, map, pack, true);
+        _mm_sfence();
+    } else {
+        bf16_steps(run, plan, n, out, map, pack, false);
+    }
+}
+
+INLINE packing own_packing(void) {
+    return (packing){_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), sixteen_end_apart, bf16_both};
 }
 
 /* Where the processor rounds to bf16 itself (AVX512_BF16, nearest even): but it takes subnormal numbers for 0, so only
@@ -363,72 +378,24 @@ NATIVE __m512i native_both(__m512 low, __m512 high) {
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-NATIVE void native_steps(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
-                         map_fn map, bool streaming) {
-    philox p = philox_start(run, _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
-    const fanin__plan local = *plan;
-    __m512i w[4];
-    philox_step(&p, w);
-    for (size_t i = STEP; i < n; i += STEP, out += STEP) {
-        sixteen s = sixteen_start(&p);
-        __m512 a = map(w[0], &local);
-        sixteen_round(&p, &s, 2);
-        sixteen_round(&p, &s, 3);
-        put_bf16(out, native_both(a, map(w[1], &local)), streaming);
-        sixteen_round(&p, &s, 4);
-        sixteen_round(&p, &s, 5);
-        __m512 b = map(w[2], &local);
-        sixteen_round(&p, &s, 6);
-        sixteen_round(&p, &s, 7);
-        put_bf16(out + 32, native_both(b, map(w[3], &local)), streaming);
-        sixteen_round(&p, &s, 8);
-        sixteen_end(&p, &s, w);
-    }
-    for (int j = 0; j < 2; j++)
-        put_bf16(out + 32 * j, native_both(map(w[2 * j], &local), map(w[2 * j + 1], &local)),
-                 streaming);
+NATIVE packing native_packing(void) {
+    return (packing){_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), sixteen_end, native_both};
 }
 
-NATIVE void fill_native(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
-                        map_fn map) {
-    if (run->streaming) {
-        native_steps(run, plan, n, out, map, true);
-        _mm_sfence();
-    } else {
-        native_steps(run, plan, n, out, map, false);
-    }
-}
-
-INLINE void fill_bf16(const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out,
-                      map_fn map) {
-    if (run->streaming) {
-        fill_bf16_steps(run, plan, n, out, map, true);
-        _mm_sfence();
-    } else {
-        fill_bf16_steps(run, plan, n, out, map, false);
-    }
-}
-
-#define FILL(name) \
-    __attribute__((target("avx512bf16"))) static void native_##name( \
+#define FILL(id, word, name) \
+    __attribute__((target("avx512bf16"))) static void native_##word( \
         const fanin__run *run, const fanin__plan *plan, size_t n, uint16_t *out) { \
-        fill_native(run, plan, n, out, map_##name); \
+        fill_bf16(run, plan, n, out, map_##word, native_packing()); \
     } \
-    static void bf16_##name(const fanin__run *run, const fanin__plan *plan, size_t n, \
+    static void bf16_##word(const fanin__run *run, const fanin__plan *plan, size_t n, \
                             uint16_t *out) { \
         if (n == 0) return; \
         if (native_serves(plan)) \
-            native_##name(run, plan, n, out); \
+            native_##word(run, plan, n, out); \
         else \
-            fill_bf16(run, plan, n, out, map_##name); \
+            fill_bf16(run, plan, n, out, map_##word, own_packing()); \
     }
-FILL(affine)
-FILL(affine_clamp)
-FILL(normal)
-FILL(normal_clamp)
-FILL(trunc)
-FILL(sign)
-FILL(choice)
+FANIN__DRAWN_LIST(FILL)
 #undef FILL
 
 static void to_bf16(const float *in, size_t n, uint16_t *out) {
@@ -451,24 +418,14 @@ static void to_f16(const float *in, size_t n, uint16_t *out) {
 }
 
 const fanin__random_kernels *fanin__random_avx512(void) {
+#define FILL_SLOT(id, word, name) [FANIN__MAP_##id] = fill_##word,
+#define BF16_SLOT(id, word, name) [FANIN__MAP_##id] = bf16_##word,
     static const fanin__random_kernels table = {
         .name = "avx512",
         .step = STEP,
         .words = words,
-        .fill = {[FANIN__MAP_AFFINE] = fill_affine,
-                 [FANIN__MAP_AFFINE_CLAMP] = fill_affine_clamp,
-                 [FANIN__MAP_NORMAL] = fill_normal,
-                 [FANIN__MAP_NORMAL_CLAMP] = fill_normal_clamp,
-                 [FANIN__MAP_TRUNC] = fill_trunc,
-                 [FANIN__MAP_SIGN] = fill_sign,
-                 [FANIN__MAP_CHOICE] = fill_choice},
-        .fill_bf16 = {[FANIN__MAP_AFFINE] = bf16_affine,
-                      [FANIN__MAP_AFFINE_CLAMP] = bf16_affine_clamp,
-                      [FANIN__MAP_NORMAL] = bf16_normal,
-                      [FANIN__MAP_NORMAL_CLAMP] = bf16_normal_clamp,
-                      [FANIN__MAP_TRUNC] = bf16_trunc,
-                      [FANIN__MAP_SIGN] = bf16_sign,
-                      [FANIN__MAP_CHOICE] = bf16_choice},
+        .fill = {FANIN__DRAWN_LIST(FILL_SLOT)},
+        .fill_bf16 = {FANIN__DRAWN_LIST(BF16_SLOT)},
         .fill_f64 = fill_f64,
         .to_bf16 = to_bf16,
         .to_f16 = to_f16,

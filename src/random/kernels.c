@@ -20,7 +20,7 @@ const fanin__random_kernels *fanin__random_best(void) {
 }
 
 static const char *const slots[] = {
-#define SLOT_NAME(id, name) "random " name,
+#define SLOT_NAME(id, word, name) "random " name,
     FANIN__MAP_LIST(SLOT_NAME)
 #undef SLOT_NAME
         "random words",

@@ -9,17 +9,19 @@
 
 /* How one word becomes one float32. z(v) is the inverse normal CDF at (v + 1/2) / 2^32. */
 #define FANIN__MAP_LIST(X) \
-    X(CONSTANT, "constant")     /* mean */ \
-    X(AFFINE, "uniform")        /* fma(float(int32(w)), scale, mean) */ \
-    X(AFFINE_CLAMP, "uniform*") /* ... kept within [low, high] */ \
-    X(NORMAL, "normal")         /* fma(z(w), scale, mean) */ \
-    X(NORMAL_CLAMP, "normal*")  /* ... kept within [low, high] */ \
-    X(TRUNC, "truncated")       /* ... of z((w * width + offset) >> 32), kept within */ \
-    X(SIGN, "rademacher")       /* mean with the sign of w's top bit: set is plus */ \
-    X(CHOICE, "bernoulli")      /* w <= threshold ? mean : 0 */
+    X(CONSTANT, constant, "constant") /* mean */ \
+    FANIN__DRAWN_LIST(X)
+#define FANIN__DRAWN_LIST(X) \
+    X(AFFINE, affine, "uniform")              /* fma(float(int32(w)), scale, mean) */ \
+    X(AFFINE_CLAMP, affine_clamp, "uniform*") /* ... kept within [low, high] */ \
+    X(NORMAL, normal, "normal")               /* fma(z(w), scale, mean) */ \
+    X(NORMAL_CLAMP, normal_clamp, "normal*")  /* ... kept within [low, high] */ \
+    X(TRUNC, trunc, "truncated")   /* ... of z((w * width + offset) >> 32), kept within */ \
+    X(SIGN, sign, "rademacher")    /* mean with the sign of w's top bit: set is plus */ \
+    X(CHOICE, choice, "bernoulli") /* w <= threshold ? mean : 0 */
 
 typedef enum fanin__transform {
-#define FANIN__MAP_ENUM(id, name) FANIN__MAP_##id,
+#define FANIN__MAP_ENUM(id, word, name) FANIN__MAP_##id,
     FANIN__MAP_LIST(FANIN__MAP_ENUM)
 #undef FANIN__MAP_ENUM
         FANIN__MAP_COUNT,

@@ -246,41 +246,11 @@ static void bench_conv(const char *net, int64_t n, int64_t in, int64_t out, int6
     fanin_free_aligned(x), fanin_free_aligned(y), fanin_free_aligned(w);
 }
 
-static void bench_norm(int64_t n, int64_t c, int64_t s) {
-    size_t count = (size_t)(n * c * s);
-    float *x = numbers(count), *y = numbers(count), *dx = numbers(count), *p[6];
-    for (int i = 0; i < 6; i++) p[i] = numbers((size_t)c);
-    for (int pass = 0; pass < 2; pass++)
-        for (int layout = 0; layout < 2; layout++) {
-            char full[128];
-            snprintf(full, sizeof full, "batch norm %lldx%lldx%lld %s %s", (long long)n,
-                     (long long)c, (long long)s, pass ? "backward" : "forward",
-                     layout ? "nxc" : "ncx");
-            if (!wanted(full)) continue;
-            fanin__batchnorm_desc d = {pass ? FANIN__PASS_BACKWARD_DATA : FANIN__PASS_FORWARD,
-                                       (fanin__layout)layout,
-                                       n,
-                                       c,
-                                       s,
-                                       1e-5f,
-                                       true};
-            plan_run r = {.alpha = 1, .buffers = {x, p[0], p[1], y, p[2], p[3]}};
-            if (pass)
-                memcpy(r.buffers, (void *[]){x, y, p[0], p[2], p[3], dx, p[4], p[5]},
-                       sizeof r.buffers);
-            if (fanin__batchnorm_plan_create(&d, &r.plan, NULL) != FANIN_OK) continue;
-            time_plan(full, &r, 0, (double)count * 4 * (pass ? 3 : 2));
-        }
-    fanin_free_aligned(x), fanin_free_aligned(y), fanin_free_aligned(dx);
-    for (int i = 0; i < 6; i++) fanin_free_aligned(p[i]);
-}
-
 /* ---- passes over memory ---------------------------------------------------------------- */
 
 typedef struct pass {
     size_t rows, cols;
     float *a, *b, *c, *d, *e;
-    int64_t *target;
     int kind;
 } pass;
 
@@ -292,13 +262,9 @@ static void run_axpy(void *v) {
     pass *p = v;
     fanin__axpy(p->rows * p->cols, 1e-6f, p->a, p->c);
 }
-static void run_bias(void *v) {
-    pass *p = v;
-    fanin__bias_columns(p->rows, p->cols, p->a, p->b, p->c);
-}
 static void run_exp(void *v) {
     pass *p = v;
-    fanin__unary(FANIN__UNARY_EXP, p->rows * p->cols, p->a, p->c);
+    fanin__kernels_best()->unary[FANIN__UNARY_EXP](p->rows * p->cols, p->a, p->c);
 }
 static void run_sum(void *v) {
     pass *p = v;
@@ -315,14 +281,6 @@ static void run_transpose(void *v) {
 static void run_softmax(void *v) {
     pass *p = v;
     fanin__softmax(p->rows, p->cols, p->a, p->c);
-}
-static void run_entropy(void *v) {
-    pass *p = v;
-    fanin__cross_entropy(p->rows, p->cols, p->a, p->target, 1, p->b, p->c);
-}
-static void run_layer_norm(void *v) {
-    pass *p = v;
-    fanin__layer_norm(p->rows, p->cols, p->a, p->b, p->b, 1e-5f, p->c, p->d, p->e);
 }
 static void run_update(void *v) {
     pass *p = v;
@@ -344,29 +302,19 @@ static void run_update(void *v) {
 
 static void bench_passes(size_t rows, size_t cols) {
     size_t n = rows * cols;
-    pass p = {rows, cols, numbers(n), numbers(n), numbers(n), numbers(n), numbers(n), NULL, 0};
-    p.target = calloc(rows, sizeof *p.target);
+    pass p = {rows, cols, numbers(n), numbers(n), numbers(n), numbers(n), numbers(n), 0};
     for (size_t i = 0; i < n; i++) p.c[i] = p.d[i] = p.c[i] < 0 ? -p.c[i] : p.c[i];
     const struct {
         const char *name;
         void (*run)(void *);
         double floats; /* read and written for each element */
         int kind;
-    } rowsof[] = {{"add", run_add, 3, 0},
-                  {"axpy", run_axpy, 3, 0},
-                  {"bias", run_bias, 2, 0},
-                  {"exp", run_exp, 2, 0},
-                  {"sum", run_sum, 1, 0},
-                  {"sum rows", run_sum_rows, 1, 0},
-                  {"transpose", run_transpose, 2, 0},
-                  {"softmax", run_softmax, 2, 0},
-                  {"cross entropy", run_entropy, 2, 0},
-                  {"layer norm", run_layer_norm, 2, 0},
-                  {"sgd", run_update, 3, 0},
-                  {"momentum", run_update, 5, 1},
-                  {"adam", run_update, 7, 2},
-                  {"adamw", run_update, 7, 3},
-                  {"rmsprop", run_update, 5, 4},
+    } rowsof[] = {{"add", run_add, 3, 0},           {"axpy", run_axpy, 3, 0},
+                  {"exp", run_exp, 2, 0},           {"sum", run_sum, 1, 0},
+                  {"sum rows", run_sum_rows, 1, 0}, {"transpose", run_transpose, 2, 0},
+                  {"softmax", run_softmax, 2, 0},   {"sgd", run_update, 3, 0},
+                  {"momentum", run_update, 5, 1},   {"adam", run_update, 7, 2},
+                  {"adamw", run_update, 7, 3},      {"rmsprop", run_update, 5, 4},
                   {"adagrad", run_update, 5, 5}};
     for (size_t i = 0; i < FANIN_COUNT(rowsof); i++) {
         char full[128];
@@ -377,7 +325,7 @@ static void bench_passes(size_t rows, size_t cols) {
                  rowsof[i].floats * 4 * (double)n);
     }
     fanin_free_aligned(p.a), fanin_free_aligned(p.b), fanin_free_aligned(p.c);
-    fanin_free_aligned(p.d), fanin_free_aligned(p.e), free(p.target);
+    fanin_free_aligned(p.d), fanin_free_aligned(p.e);
 }
 
 int main(int argc, char **argv) {
@@ -425,8 +373,6 @@ int main(int argc, char **argv) {
     bench_conv("resnet50", 8, 128, 128, 28, 3, 1);
     bench_conv("resnet50", 8, 1024, 256, 14, 1, 1);
     bench_conv("resnet50", 8, 512, 512, 7, 3, 1);
-    bench_norm(128, 16, 1024);
-    bench_norm(8, 256, 3136);
     bench_passes(4096, 4096);
     bench_passes(128, 1000);
     printf("\n]}\n");

@@ -5,7 +5,7 @@
  *   1. fanin__kernels   the table: contiguous, single-threaded, no checks. Tests walk its variants.
  *   2. functions        choose the variant of this machine, broadcast, and split long arrays over
  *                       fanin_parallel_for. libfanin; they allocate nothing and cannot fail.
- *   3. plans            matmul, convolution, pooling, batch norm: created once for fixed shapes, run
+ *   3. plans            matmul, convolution, pooling: created once for fixed shapes, run
  *                       many times. libfanin-net; only src/compute/dnnl_*.c call oneDNN.
  *
  * Repeatability. Everything here gives the same bits on every run for a fixed number of threads and
@@ -29,12 +29,10 @@
 /* ==== 1. kernels ========================================================================== */
 
 /* out = a op b. Min and max return NaN if either is NaN (ONNX, torch); the sign of zero is then
- * free. GREATER, LESS, EQUAL give 1 or 0. */
+ * free. GREATER gives 1 or 0. */
 #define FANIN__BINARY_MAP(X) \
     X(ADD, add) \
-    X(SUB, sub) \
-    X(MUL, mul) \
-    X(DIV, div) X(MIN, min) X(MAX, max) X(GREATER, greater) X(LESS, less) X(EQUAL, equal)
+    X(SUB, sub) X(MUL, mul) X(DIV, div) X(MIN, min) X(MAX, max) X(GREATER, greater)
 typedef enum fanin__binary_op {
 #define FANIN__BINARY_ENUM(id, name) FANIN__BINARY_##id,
     FANIN__BINARY_MAP(FANIN__BINARY_ENUM)
@@ -121,6 +119,8 @@ typedef struct fanin__gemm_args {
     size_t n_all; /* columns of the product that this one is a piece of; 0: it is no piece */
 } fanin__gemm_args;
 
+enum { FANIN__SHARED_A = 1, FANIN__SHARED_B = 2 };
+
 enum { FANIN__SUM_BLOCK = 4096 }; /* elements that one leaf of a long reduction adds up */
 
 typedef struct fanin__kernels {
@@ -162,7 +162,10 @@ typedef struct fanin__kernels {
     void (*update[FANIN__UPDATE_COUNT])(size_t n, const fanin__update_scalars *s, const float *g,
                                         float *w, float *s0, float *s1, float *s2);
     void (*gemm)(const fanin__gemm_args *g);
-    /* Lanes begin..end of fanin__gemm_lanes; the same bits on every instruction set. */
+    /* Lanes begin..end of `lanes` independent products side by side, the lane innermost: for each lane l,
+     * C[m][n][l] = alpha sum_k A[..][l] B[..][l] + beta C[m][n][l]; strides of g count rows of `lanes`
+     * floats. Operands in the mask `shared` have one matrix for all lanes, and strides that count floats. For
+     * thousands of replicas of a tiny layer; the same bits on every instruction set. */
     void (*gemm_lanes)(const fanin__gemm_args *g, size_t lanes, unsigned shared, size_t begin,
                        size_t end);
 } fanin__kernels;
@@ -180,17 +183,10 @@ const fanin__kernels *fanin__kernels_best(void);
  * of 0 repeats. Strides count elements. In place allowed where a (or b) has out's own strides. */
 void fanin__binary(fanin__binary_op op, int rank, const int64_t *dims, const float *a,
                    const int64_t *a_strides, const float *b, const int64_t *b_strides, float *out);
-void fanin__unary(fanin__unary_op op, size_t n, const float *a, float *out); /* in place */
-void fanin__add(size_t n, const float *a, const float *b, float *out);       /* in place */
-void fanin__mul(size_t n, const float *a, const float *b, float *out);       /* in place */
-void fanin__scale(size_t n, float a, const float *x, float *out);            /* in place */
-void fanin__axpy(size_t n, float a, const float *x, float *y);               /* y += a x */
-void fanin__axpby(size_t n, float a, const float *x, float b, float *y);     /* y = a x + b y */
-/* x[r][c] + b[c] for R x C. In place. */
-void fanin__bias_columns(size_t rows, size_t cols, const float *x, const float *b, float *out);
-/* x[n][c][s] + b[c]: channels of NCHW with S = H*W. In place. */
-void fanin__bias_channels(size_t n, size_t channels, size_t spatial, const float *x, const float *b,
-                          float *out);
+void fanin__add(size_t n, const float *a, const float *b, float *out); /* in place */
+void fanin__mul(size_t n, const float *a, const float *b, float *out); /* in place */
+void fanin__scale(size_t n, float a, const float *x, float *out);      /* in place */
+void fanin__axpy(size_t n, float a, const float *x, float *y);         /* y += a x */
 /* out[i] = x[i] * scale[c] + shift[c] for x[n][c][s] (shift may be NULL). In place. */
 void fanin__affine_channels(size_t n, size_t channels, size_t spatial, const float *x,
                             const float *scale, const float *shift, float *out);
@@ -201,9 +197,6 @@ void fanin__affine_channels(size_t n, size_t channels, size_t spatial, const flo
  * leaves added in order: same bits for any number of threads. */
 double fanin__sum(size_t n, const float *x);
 double fanin__dot(size_t n, const float *a, const float *b);
-float fanin__max(size_t n, const float *x); /* NaN if any; -infinity for n = 0 */
-/* Mean and variance (divided by n, two passes around the mean); NaN for n = 0. */
-void fanin__mean_variance(size_t n, const float *x, double *mean, double *variance);
 /* out[c] = sum over r of x[r][c] (+ out[c] if `accumulate`): bias gradients. */
 void fanin__sum_rows(size_t rows, size_t cols, const float *x, bool accumulate, float *out);
 /* out[r] = sum over c of x[r][c]. */
@@ -235,27 +228,10 @@ void fanin__column_blend(size_t rows, size_t cols, const float *g, const float *
 
 /* ---- rows ---- */
 
-/* y = softmax, log softmax of each row. In place. A row of -infinity alone gives NaN, as torch. */
+/* y = softmax of each row. In place. A row of -infinity alone gives NaN, as torch. */
 void fanin__softmax(size_t rows, size_t cols, const float *x, float *y);
-void fanin__log_softmax(size_t rows, size_t cols, const float *x, float *y);
-/* dx = (dy - sum(dy y)) y; and dx = dy - exp(y) sum(dy), y being the forward's result. dx may be
- * dy. */
+/* dx = (dy - sum(dy y)) y, y being the forward's result. dx may be dy. */
 void fanin__softmax_backward(size_t rows, size_t cols, const float *y, const float *dy, float *dx);
-void fanin__log_softmax_backward(size_t rows, size_t cols, const float *y, const float *dy,
-                                 float *dx);
-/* loss[r] = -log softmax(x[r])[target[r]], and, if dx is not NULL, dx[r] = scale * (softmax(x[r]) -
- * onehot). A target outside 0..cols-1 counts as "ignore": loss 0, dx 0. dx may be x. `loss` may be
- * NULL. */
-void fanin__cross_entropy(size_t rows, size_t cols, const float *x, const int64_t *target,
-                          float scale, float *loss, float *dx);
-/* y = (x - mean) * rstd * gamma + beta per row (gamma, beta may be NULL); mean and rstd (R each, may
- * be NULL) are kept for the backward. rstd = 1 / sqrt(var + eps). In place. */
-void fanin__layer_norm(size_t rows, size_t cols, const float *x, const float *gamma,
-                       const float *beta, float eps, float *y, float *mean, float *rstd);
-/* dx, dgamma, dbeta, each may be NULL; gamma may be NULL (1). dx may be dy. */
-void fanin__layer_norm_backward(size_t rows, size_t cols, const float *x, const float *dy,
-                                const float *gamma, const float *mean, const float *rstd, float *dx,
-                                float *dgamma, float *dbeta);
 
 /* ---- windows of 2 x 2 side by side ---- */
 
@@ -271,12 +247,6 @@ void fanin__max_quads_backward(size_t planes, size_t height, size_t width, const
 void fanin__transpose(size_t batch, size_t rows, size_t cols, const float *in, float *out);
 /* The product of the kernel table, C split by columns over the threads when it is worth it. */
 void fanin__gemm(const fanin__gemm_args *g);
-/* `lanes` independent products side by side, the lane innermost: for each lane l,
- * C[m][n][l] = alpha sum_k A[..][l] B[..][l] + beta C[m][n][l]; strides of g count rows of `lanes`
- * floats. Operands in the mask `shared` have one matrix for all lanes, and strides that count floats. For
- * thousands of replicas of a tiny layer. */
-enum { FANIN__SHARED_A = 1, FANIN__SHARED_B = 2 };
-void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes, unsigned shared);
 /* One optimiser step; s0.. as FANIN__UPDATE_MAP (unused ones may be NULL). */
 void fanin__update(fanin__update_kind kind, const fanin__update_args *args, size_t n,
                    const float *g, float *w, float *s0, float *s1, float *s2);
@@ -309,7 +279,7 @@ fanin_status fanin__plan_run(fanin__plan *plan, void *const *buffers, void *scra
  * elementwise kernels do not care, channel sums become fanin__sum_rows, and one fanin__transpose
  * at each end of the chain converts. Measured (two cores, loaded): NXC takes 0.5 to 0.9 of the time
  * of NCX for the convolutions of ResNet-20 and most of ResNet-50; at 7x7 and 14x14 the backward
- * passes are sometimes faster in NCX. Batch norm in NXC takes 0.2 to 0.4 (one core). */
+ * passes are sometimes faster in NCX. */
 typedef enum fanin__layout { FANIN__LAYOUT_NCX, FANIN__LAYOUT_NXC } fanin__layout;
 
 /* Do products of bfloat16 pay for the conversion of their operands at each call? With matrix units (AMX). */
@@ -354,8 +324,6 @@ fanin_status fanin__matmul_plan_create(const fanin__matmul_desc *desc, fanin__pl
 /* fanin__plan_run with another alpha than 1: W -= lr dY'X is alpha = -lr, beta = 1. */
 fanin_status fanin__matmul_plan_run(fanin__plan *plan, float alpha, void *const *buffers,
                                     void *scratch, fanin_err *err);
-/* Same, for one product without a plan at hand (initialisers, theory). Allocates. */
-fanin_status fanin__matmul(const fanin__gemm_args *g, fanin_err *err);
 
 /* ---- windows: convolution and pooling ---- */
 
@@ -410,24 +378,5 @@ typedef struct fanin__pool_desc {
 fanin_status fanin__pool_plan_create(const fanin__pool_desc *desc, fanin__plan **plan,
                                      fanin_err *err);
 size_t fanin__plan_workspace(const fanin__plan *plan);
-
-/* ---- batch norm ---- */
-
-/* Training: y = (x - mean) / sqrt(var + eps) * scale + shift with the batch's own mean and variance
- * (divided by count), written to mean and var.
- * FORWARD       {x, scale, shift, y, mean, var}
- * BACKWARD_DATA {x, dy, scale, mean, var, dx, dscale, dshift}
- * spatial is the product of the spatial axes (1 for n x c). `statistics` false: FORWARD reads mean
- * and var instead (evaluation), and BACKWARD treats them as constants. */
-typedef struct fanin__batchnorm_desc {
-    fanin__pass pass;
-    fanin__layout layout;
-    int64_t n, c, spatial;
-    float eps;
-    bool statistics;
-} fanin__batchnorm_desc;
-
-fanin_status fanin__batchnorm_plan_create(const fanin__batchnorm_desc *desc, fanin__plan **plan,
-                                          fanin_err *err);
 
 #endif

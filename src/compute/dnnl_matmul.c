@@ -293,31 +293,3 @@ fanin_status fanin__matmul_plan_run(fanin__plan *plan, float alpha, void *const 
     }
     return fanin__plan_execute(plan, with, scratch, err);
 }
-
-fanin_status fanin__matmul(const fanin__gemm_args *g, fanin_err *err) {
-    fanin__matmul_desc d = {.m = (int64_t)g->m,
-                            .n = (int64_t)g->n,
-                            .k = (int64_t)g->k,
-                            .a_row = (int64_t)g->a_row,
-                            .a_col = (int64_t)g->a_col,
-                            .b_row = (int64_t)g->b_row,
-                            .b_col = (int64_t)g->b_col,
-                            .c_row = (int64_t)g->c_row,
-                            .beta = g->beta,
-                            .scaled = g->alpha != 1};
-    bool empty = g->m == 0 || g->n == 0 || g->k == 0;
-    if (empty || small(&d)) {
-        fanin__gemm(g);
-        return FANIN_OK;
-    }
-    fanin__plan *plan;
-    FANIN_TRY(fanin__matmul_plan_create(&d, &plan, err));
-    void *scratch = fanin_malloc_aligned(fanin__plan_scratch(plan));
-    void *buffers[4] = {(void *)(uintptr_t)g->a, (void *)(uintptr_t)g->b, NULL, g->c};
-    fanin_status status =
-        scratch ? fanin__matmul_plan_run(plan, g->alpha, buffers, scratch, err)
-                : fanin_err_set(err, FANIN_NOMEM, "matmul: not enough memory for scratch");
-    fanin_free_aligned(scratch);
-    fanin__plan_destroy(plan);
-    return status;
-}

@@ -155,57 +155,24 @@ void fanin__binary(fanin__binary_op op, int rank, const int64_t *dims, const flo
 
 /* ---- others ---------------------------------------------------------------------------- */
 
-typedef struct unary_job {
-    void (*run)(size_t n, const float *a, float *out);
-    const float *a;
-    float *out;
-} unary_job;
-
-static void unary_range(void *arg, size_t begin, size_t end) {
-    const unary_job *j = arg;
-    j->run(end - begin, j->a + begin, j->out + begin);
-}
-
-void fanin__unary(fanin__unary_op op, size_t n, const float *a, float *out) {
-    unary_job j = {fanin__kernels_best()->unary[op], a, out};
-    if (n <= GRAIN / 4)
-        unary_range(&j, 0, n);
-    else
-        fanin_parallel_for(n, GRAIN / 8, unary_range, &j);
-}
-
-typedef struct axpby_job {
+typedef struct axpy_job {
     const fanin__kernels *kernels;
-    float a, b;
+    float a;
     const float *x;
     float *y;
-} axpby_job;
+} axpy_job;
 
-static void axpby_range(void *arg, size_t begin, size_t end) {
-    const axpby_job *j = arg;
-    j->kernels->axpby(end - begin, j->a, j->x + begin, j->b, j->y + begin);
+static void axpy_range(void *arg, size_t begin, size_t end) {
+    const axpy_job *j = arg;
+    j->kernels->axpby(end - begin, j->a, j->x + begin, 1, j->y + begin);
 }
 
-void fanin__axpby(size_t n, float a, const float *x, float b, float *y) {
-    axpby_job j = {fanin__kernels_best(), a, b, x, y};
+void fanin__axpy(size_t n, float a, const float *x, float *y) {
+    axpy_job j = {fanin__kernels_best(), a, x, y};
     if (n <= GRAIN)
-        axpby_range(&j, 0, n);
+        axpy_range(&j, 0, n);
     else
-        fanin_parallel_for(n, GRAIN / 2, axpby_range, &j);
-}
-
-void fanin__axpy(size_t n, float a, const float *x, float *y) { fanin__axpby(n, a, x, 1, y); }
-
-void fanin__bias_columns(size_t rows, size_t cols, const float *x, const float *b, float *out) {
-    int64_t dims[] = {(int64_t)rows, (int64_t)cols}, xs[] = {(int64_t)cols, 1}, bs[] = {0, 1};
-    fanin__binary(FANIN__BINARY_ADD, 2, dims, x, xs, b, bs, out);
-}
-
-void fanin__bias_channels(size_t n, size_t channels, size_t spatial, const float *x, const float *b,
-                          float *out) {
-    int64_t s = (int64_t)spatial, c = (int64_t)channels;
-    int64_t dims[] = {(int64_t)n, c, s}, xs[] = {c * s, s, 1}, bs[] = {0, 1, 0};
-    fanin__binary(FANIN__BINARY_ADD, 3, dims, x, xs, b, bs, out);
+        fanin_parallel_for(n, GRAIN / 2, axpy_range, &j);
 }
 
 typedef struct affine_job {

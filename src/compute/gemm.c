@@ -1,4 +1,4 @@
-/* gemm.c - the table's product over threads, and products with the replica innermost. */
+/* gemm.c - the table's product over threads. */
 #include "compute/compute.h"
 
 /* A second thread pays from about 2 Mflop on: 20 us of one core against the pool's start. */
@@ -37,27 +37,4 @@ void fanin__gemm(const fanin__gemm_args *g) {
         fanin_parallel_for(g->m, 28, rows, &j); /* C is what is large: whole rows of it */
     else
         fanin_parallel_for(g->n, 32, columns, &j);
-}
-
-/* ---- lanes ----------------------------------------------------------------------------- */
-
-typedef struct lanes_job {
-    const fanin__kernels *kernels;
-    const fanin__gemm_args *g;
-    size_t lanes;
-    unsigned shared;
-} lanes_job;
-
-static void lanes_range(void *arg, size_t begin, size_t end) {
-    const lanes_job *j = arg;
-    j->kernels->gemm_lanes(j->g, j->lanes, j->shared, begin, end);
-}
-
-void fanin__gemm_lanes(const fanin__gemm_args *g, size_t lanes, unsigned shared) {
-    lanes_job j = {fanin__kernels_best(), g, lanes, shared};
-    double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)lanes;
-    if (flops < thread_flops / 8) /* bound by memory, so worth a thread earlier */
-        lanes_range(&j, 0, lanes);
-    else
-        fanin_parallel_for(lanes, 1024, lanes_range, &j);
 }

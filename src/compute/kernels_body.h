@@ -100,8 +100,6 @@ static inline float bf16_one(float x) {
 #define OP_MIN(a, b)     ((((a) < (b)) | ((a) != (a))) ? (a) : (b))
 #define OP_MAX(a, b)     ((((a) > (b)) | ((a) != (a))) ? (a) : (b))
 #define OP_GREATER(a, b) ((a) > (b) ? 1.0f : 0.0f)
-#define OP_LESS(a, b)    ((a) < (b) ? 1.0f : 0.0f)
-#define OP_EQUAL(a, b)   ((a) == (b) ? 1.0f : 0.0f)
 
 #define BINARY_KERNEL(id, name) \
     static void name##_vv(size_t n, const float *a, const float *b, float *out) { \

@@ -10,7 +10,7 @@
 #include "compute/compute.h"
 #include "fanin/activation.h"
 
-enum { PLAN_ARGS = 12 };
+enum { PLAN_ARGS = 4 };
 
 typedef struct plan_arg {
     int id;   /* DNNL_ARG_* */

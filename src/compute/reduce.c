@@ -16,8 +16,7 @@ typedef struct leaves_job {
     const fanin__kernels *kernels;
     size_t n;
     const float *a, *b; /* b: dot */
-    double shift;
-    double sums[LEAVES][2];
+    double sums[LEAVES];
 } leaves_job;
 
 static void leaves_range(void *arg, size_t begin, size_t end) {
@@ -25,18 +24,19 @@ static void leaves_range(void *arg, size_t begin, size_t end) {
     for (size_t i = begin; i < end; i++) {
         size_t from = i * FANIN__SUM_BLOCK;
         size_t count = j->n - from < FANIN__SUM_BLOCK ? j->n - from : FANIN__SUM_BLOCK;
+        double sums[2];
         if (j->b)
-            j->sums[i][0] = j->kernels->dot(count, j->a + from, j->b + from);
+            sums[0] = j->kernels->dot(count, j->a + from, j->b + from);
         else
-            j->kernels->moments(count, j->a + from, j->shift, j->sums[i]);
+            j->kernels->moments(count, j->a + from, 0, sums);
+        j->sums[i] = sums[0];
     }
 }
 
-static void reduce(size_t n, const float *a, const float *b, double shift, double total[2]) {
+static double reduce(size_t n, const float *a, const float *b) {
     leaves_job j;
+    double total = 0;
     j.kernels = fanin__kernels_best();
-    j.shift = shift;
-    total[0] = total[1] = 0;
     for (size_t from = 0; from < n; from += (size_t)LEAVES * FANIN__SUM_BLOCK) {
         j.n = n - from < (size_t)LEAVES * FANIN__SUM_BLOCK ? n - from
                                                            : (size_t)LEAVES * FANIN__SUM_BLOCK;
@@ -47,41 +47,21 @@ static void reduce(size_t n, const float *a, const float *b, double shift, doubl
             leaves_range(&j, 0, count);
         else
             fanin_parallel_for(count, 1, leaves_range, &j);
-        for (size_t i = 0; i < count; i++) {
-            total[0] += j.sums[i][0];
-            if (!b) total[1] += j.sums[i][1];
-        }
+        for (size_t i = 0; i < count; i++) total += j.sums[i];
     }
+    return total;
 }
 
-double fanin__sum(size_t n, const float *x) {
-    double total[2];
-    reduce(n, x, NULL, 0, total);
-    return total[0];
-}
+double fanin__sum(size_t n, const float *x) { return reduce(n, x, NULL); }
 
-double fanin__dot(size_t n, const float *a, const float *b) {
-    double total[2];
-    reduce(n, a, b, 0, total);
-    return total[0];
-}
-
-float fanin__max(size_t n, const float *x) { return fanin__kernels_best()->max(n, x); }
-
-void fanin__mean_variance(size_t n, const float *x, double *mean, double *variance) {
-    double total[2];
-    reduce(n, x, NULL, 0, total);
-    *mean = total[0] / (double)n;
-    reduce(n, x, NULL, *mean, total);
-    *variance = total[1] / (double)n;
-}
+double fanin__dot(size_t n, const float *a, const float *b) { return reduce(n, a, b); }
 
 /* ---- over rows: a strip of columns at a time, rows in leaves of ROW_LEAF --------------------- */
 
 typedef struct rows_job {
     const fanin__kernels *kernels;
     size_t rows, cols;
-    const float *x, *y; /* y: product of two */
+    const float *x;
     bool accumulate;
     float *out;
 } rows_job;
@@ -93,11 +73,7 @@ static void strip_sum(const rows_job *j, size_t c, size_t width, double *total) 
         size_t r1 = j->rows - r0 < ROW_LEAF ? j->rows : r0 + ROW_LEAF;
         memset(leaf, 0, width * sizeof *leaf);
         for (size_t r = r0; r < r1; r++)
-            if (j->y)
-                j->kernels->add_product_to_double(width, j->x + r * j->cols + c,
-                                                  j->y + r * j->cols + c, leaf);
-            else
-                j->kernels->add_to_double(width, j->x + r * j->cols + c, leaf);
+            j->kernels->add_to_double(width, j->x + r * j->cols + c, leaf);
         for (size_t i = 0; i < width; i++) total[i] += leaf[i];
     }
 }
@@ -114,7 +90,7 @@ static void rows_range(void *arg, size_t begin, size_t end) {
 }
 
 void fanin__sum_rows(size_t rows, size_t cols, const float *x, bool accumulate, float *out) {
-    rows_job j = {fanin__kernels_best(), rows, cols, x, NULL, accumulate, out};
+    rows_job j = {fanin__kernels_best(), rows, cols, x, accumulate, out};
     if (rows * cols < THREAD_MIN)
         rows_range(&j, 0, cols);
     else

@@ -21,7 +21,7 @@ static int64_t between(int64_t a, int64_t b) {
 
 /* What a plan with `bf16` is promised: operands that are bfloat16 values. */
 static void round_if(bool bf16, float *x, size_t n) {
-    if (bf16) fanin__unary(FANIN__UNARY_BF16, n, x, x);
+    if (bf16) fanin__kernels_best()->unary[FANIN__UNARY_BF16](n, x, x);
 }
 
 static float *random_floats(size_t n) {
@@ -219,24 +219,6 @@ TEST(matmul_of_a_layer_chooses_and_agrees) {
                                          .scaled = true},
                     -0.1f);
     }
-}
-
-TEST(matmul_without_plan) {
-    size_t m = 150, n = 160, k = 500;
-    float *a = random_floats(m * k), *b = random_floats(n * k), *c = random_floats(m * n);
-    float *before = malloc(m * n * sizeof *c);
-    memcpy(before, c, m * n * sizeof *c);
-    fanin__gemm_args g = {m, n, k, -2, 1, a, 1, m, b, n, 1, c, n, 0};
-    fanin_err err = {0};
-    assert_ok_err(fanin__matmul(&g, &err), err);
-    for (size_t i = 0; i < m * n; i++) {
-        double s = 0;
-        for (size_t q = 0; q < k; q++) s += (double)a[q * m + i / n] * (double)b[q * n + i % n];
-        assert_near(c[i], (double)before[i] - 2 * s, 2e-4, 0);
-    }
-    g.m = 0;
-    assert_ok_err(fanin__matmul(&g, &err), err);
-    free(a), free(b), free(c), free(before);
 }
 
 TEST(matmul_refuses_nonsense) {
@@ -591,76 +573,6 @@ TEST(pooling_of_random_shapes) {
                                .c = between(1, 20),
                                .window = random_window((int)between(1, 3), true)});
     if (done * 10 < run * 8) fail_msg("only %d of %d ran", done, run);
-}
-
-/* ---- batch norm ------------------------------------------------------------------------ */
-
-static void batchnorm_case(int64_t n, int64_t c, int64_t s, fanin__layout layout, bool statistics) {
-    fanin_err err = {0};
-    fanin__plan *forward, *backward;
-    fanin__batchnorm_desc d = {FANIN__PASS_FORWARD, layout, n, c, s, 1e-5f, statistics};
-    assert_ok_err(fanin__batchnorm_plan_create(&d, &forward, &err), err);
-    d.pass = FANIN__PASS_BACKWARD_DATA;
-    assert_ok_err(fanin__batchnorm_plan_create(&d, &backward, &err), err);
-    size_t count = (size_t)(n * c * s), cs = (size_t)c;
-    float *x = random_floats(count), *y = random_floats(count), *dy = random_floats(count),
-          *dx = random_floats(count);
-    float *p[6]; /* scale, shift, mean, var, dscale, dshift */
-    for (int i = 0; i < 6; i++) p[i] = random_floats(cs);
-    for (size_t i = 0; i < cs; i++) p[3][i] = fabsf(p[3][i]) + 0.5f;
-    for (size_t i = 0; i < count; i++) x[i] += 3;
-    bool outs[6] = {false, false, false, true, statistics, statistics};
-    run_twice(forward, 1, (void *[]){x, p[0], p[1], y, p[2], p[3]},
-              (size_t[]){count, cs, cs, count, cs, cs}, outs, 6);
-    const bool back[8] = {false, false, false, false, false, true, true, true};
-    run_twice(backward, 1, (void *[]){x, dy, p[0], p[2], p[3], dx, p[4], p[5]},
-              (size_t[]){count, count, cs, cs, cs, count, cs, cs}, back, 8);
-    double total = (double)(n * s);
-    for (int64_t ch = 0; ch < c; ch++) {
-        double m = 0, v = 0, s1 = 0, s2 = 0;
-#define EACH(i) \
-    for (int64_t q = 0, i = 0; \
-         q < n * s && \
-         (i = layout == FANIN__LAYOUT_NXC ? q * c + ch : (q / s * c + ch) * s + q % s, 1); \
-         q++)
-        EACH(i) m += (double)x[i] / total;
-        EACH(i) v += ((double)x[i] - m) * ((double)x[i] - m) / total;
-        if (statistics) {
-            assert_near(p[2][ch], m, 1e-6, 1e-6);
-            assert_near(p[3][ch], v, 1e-6, 1e-5);
-        } else {
-            m = (double)p[2][ch];
-            v = (double)p[3][ch];
-        }
-        double rs = 1 / sqrt(v + 1e-5), g = (double)p[0][ch];
-        EACH(i) {
-            double h = ((double)x[i] - m) * rs;
-            s1 += (double)dy[i];
-            s2 += (double)dy[i] * h;
-            assert_near(y[i], h * g + (double)p[1][ch], 1e-5, 1e-5);
-        }
-        assert_near(p[4][ch], s2, 1e-4, 1e-5);
-        assert_near(p[5][ch], s1, 1e-4, 1e-5);
-        EACH(i) {
-            double h = ((double)x[i] - m) * rs, want = g * rs * (double)dy[i];
-            if (statistics) want -= g * rs * (s1 + h * s2) / total;
-            assert_near(dx[i], want, 1e-5, 1e-4);
-        }
-    }
-    free(x), free(y), free(dy), free(dx);
-    for (int i = 0; i < 6; i++) free(p[i]);
-    fanin__plan_destroy(forward);
-    fanin__plan_destroy(backward);
-}
-
-TEST(batch_norm) {
-    const int64_t shapes[][3] = {{4, 3, 10}, {2, 16, 49}, {8, 5, 1},
-                                 {3, 33, 7}, {2, 64, 36}, {100, 20, 1}};
-    for (size_t i = 0; i < FANIN_COUNT(shapes); i++)
-        for (int layout = 0; layout < 2; layout++)
-            for (int statistics = 0; statistics < 2; statistics++)
-                batchnorm_case(shapes[i][0], shapes[i][1], shapes[i][2], (fanin__layout)layout,
-                               statistics);
 }
 
 /* ---- threads --------------------------------------------------------------------------- */

@@ -467,6 +467,24 @@ static double of_mean(const fanin__node *n, double q, double a, double b, double
            (samples * places);
 }
 
+/* What the variance that is divided by does to a gradient beyond its mean: E 1/v over 1/E v = k/(k - 2) for k squares.
+ * N samples of P positions, exchangeable and Gaussian, have as many as (sum of eigenvalues)^2 / sum of their squares
+ * without the mean's: few where positions are alike, or are one. */
+static double few_squares(const fanin__node *n, fanin__sites m) {
+    double samples = (double)n->dims[0], places = 1, most = 8;
+    for (int i = 2; i < n->rank; i++) places *= (double)n->dims[i];
+    const double value[3] = {m.q - m.a + (places - 1) * (m.b - m.c),
+                             m.q - m.b + (samples - 1) * (m.a - m.c), m.q - m.a - m.b + m.c};
+    const double count[3] = {samples - 1, places - 1, (samples - 1) * (places - 1)};
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 3; i++) {
+        sum += count[i] * fmax(value[i], 0);
+        squares += count[i] * fmax(value[i], 0) * fmax(value[i], 0);
+    }
+    double k = squares > 0 ? sum * sum / squares : INFINITY;
+    return k > 2 * most / (most - 1) ? 1 / (1 - 2 / k) : most; /* k = 2: infinite but for epsilon */
+}
+
 void fanin__forward_norm(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
@@ -491,7 +509,7 @@ void fanin__forward_norm(fanin__signal *s, int node) {
                       (now.c - common) / var};
     fanin__signal_like(v, x);
     v->kind = FANIN__DATA;
-    v->var = 1 / (var * level);
+    v->var = few_squares(n, now) / (var * level);
     v->factor = common / var;
     float *y = fanin__signal_reshape(s, x->x, x->m, m);
     fanin__weight_law scale = {1, 0}, shift = {0, 0};

@@ -36,16 +36,11 @@ const char *fanin__act_check(int id, const double *p);
 void fanin__act_eval_f32(int id, const double *p, int order, const float *x, float *y, size_t n);
 void fanin__act_eval_f64(int id, const double *p, int order, const double *x, double *y, size_t n);
 
-/* y[i] *= f'(x[i]): what a backward pass does, in one sweep over memory. */
-void fanin__act_slope_mul_f32(int id, const double *p, const float *x, float *y, size_t n);
-
 /* Kernels of one instruction set, indexed by [id][order]; NULL: go through double. */
 #define FANIN__ACT_ROWS 32
 typedef void (*fanin__act_kernel)(const float p[2], const float *x, float *y, size_t n);
 typedef struct fanin__act_kernels {
     fanin__act_kernel f[FANIN__ACT_ROWS][3];
-    /* Elementary functions that softmax and losses want: e^x. */
-    void (*exp)(const float *x, float *y, size_t n);
 } fanin__act_kernels;
 
 /* The table for a level (FANIN_CPU_REF ...), for tests and benches; a level that is not compiled
@@ -56,7 +51,6 @@ const fanin__act_kernels *fanin__act_kernels_ref(void);
 const fanin__act_kernels *fanin__act_kernels_avx2(void);
 const fanin__act_kernels *fanin__act_kernels_avx512(void);
 #endif
-void fanin__exp_f32(const float *x, float *y, size_t n);
 
 /* All derivatives of an object at once: d[k] = f^(k)(x), k = 0..3. */
 void fanin__activation_jet(const fanin_activation *act, double x, double d[4]);
@@ -65,7 +59,6 @@ void fanin__activation_jet(const fanin_activation *act, double x, double d[4]);
 typedef struct fanin__formula fanin__formula;
 fanin_status fanin__formula_create(const char *text, fanin__formula **out, fanin_err *err);
 void fanin__formula_destroy(fanin__formula *formula);
-const char *fanin__formula_text(const fanin__formula *formula);
 void fanin__formula_jet(const fanin__formula *formula, double x, double d[4]);
 size_t fanin__formula_kinks(const fanin__formula *formula, const double **kinks);
 bool fanin__formula_jumps(const fanin__formula *formula);

@@ -34,20 +34,6 @@ const fanin__act_kernels *fanin__act_kernels_at(int level) {
     return fanin__act_kernels_ref();
 }
 
-void fanin__exp_f32(const float *x, float *y, size_t n) {
-    fanin__act_kernels_at(fanin_cpu_level())->exp(x, y, n);
-}
-
-void fanin__act_slope_mul_f32(int id, const double *p, const float *x, float *y, size_t n) {
-    enum { BLOCK = 256 };
-    float slope[BLOCK];
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t m = n - i < BLOCK ? n - i : BLOCK;
-        fanin__act_eval_f32(id, p, 1, x + i, slope, m);
-        for (size_t k = 0; k < m; k++) y[i + k] *= slope[k];
-    }
-}
-
 void fanin__act_eval_f32(int id, const double *p, int order, const float *x, float *y, size_t n) {
     const fanin__act *row = fanin__act_find(id);
     if (!row || order < 0 || order > 3) {

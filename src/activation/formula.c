@@ -50,7 +50,6 @@ typedef struct instruction {
 } instruction;
 
 struct fanin__formula {
-    char *text;
     instruction *code;
     int length;
     double kinks[MAX_KINKS];
@@ -538,7 +537,7 @@ fanin_status fanin__formula_create(const char *text, fanin__formula **out, fanin
     parser *p = fanin_calloc(1, sizeof *p);
     fanin__formula *f = fanin_calloc(1, sizeof *f);
     fanin_status status = FANIN_NOMEM;
-    if (p && f && (f->text = fanin__strdup(text)) != NULL) {
+    if (p && f) {
         p->text = p->at = text;
         p->err = err;
         status = build(p, f);
@@ -555,12 +554,9 @@ fanin_status fanin__formula_create(const char *text, fanin__formula **out, fanin
 
 void fanin__formula_destroy(fanin__formula *formula) {
     if (!formula) return;
-    fanin_free(formula->text);
     fanin_free(formula->code);
     fanin_free(formula);
 }
-
-const char *fanin__formula_text(const fanin__formula *formula) { return formula->text; }
 
 size_t fanin__formula_kinks(const fanin__formula *formula, const double **kinks) {
     *kinks = formula->kinks;

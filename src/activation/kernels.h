@@ -380,13 +380,6 @@ TRIG(cos_0, 1, 1, cos)
 TRIG(cos_1, w, 2, minus_sin)
 TRIG(cos_2, w *w, 3, minus_cos)
 
-KERNEL(exp_0, return exp_v(x);)
-
-static void exp_array(const float *x, float *y, size_t n) {
-    static const float none[2] = {0, 0};
-    exp_0(none, x, y, n);
-}
-
 static const fanin__act_kernels kernels = {
     .f =
         {
@@ -421,5 +414,4 @@ static const fanin__act_kernels kernels = {
             [FANIN_ACT_ABS] = {abs_0, sign_0, zero},
             [FANIN_ACT_THRESHOLD] = {threshold_0, threshold_1, zero},
         },
-    .exp = exp_array,
 };

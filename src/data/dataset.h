@@ -100,7 +100,6 @@ typedef struct fanin__draws {
 } fanin__draws;
 
 fanin__draws fanin__draws_of(const fanin_stream *stream, uint64_t sample);
-uint32_t fanin__draw_word(fanin__draws *d);
 /* Uniform on [0, 1), 32 bits. */
 double fanin__draw_unit(fanin__draws *d);
 /* Uniform on 0 .. n-1 by multiplication (bias below n / 2^32). */

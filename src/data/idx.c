@@ -13,7 +13,7 @@ static fanin_dtype type_of(unsigned char code) {
     }
 }
 
-bool fanin__idx_is(const unsigned char *bytes, size_t size) {
+static bool is_idx(const unsigned char *bytes, size_t size) {
     return size >= 4 && bytes[0] == 0 && bytes[1] == 0 && type_of(bytes[2]) != FANIN_DTYPE_NONE &&
            bytes[3] > 0;
 }
@@ -29,7 +29,7 @@ static void turn(unsigned char *p, size_t count, size_t width) {
 
 fanin_status fanin__idx_parse(unsigned char *bytes, size_t size, const char *what,
                               fanin_array *array, fanin_err *err) {
-    if (!fanin__idx_is(bytes, size))
+    if (!is_idx(bytes, size))
         return fanin_err_set(err, FANIN_FORMAT,
                              "%s: neither .npy, .npz nor IDX (it begins %02x %02x %02x %02x)", what,
                              size > 0 ? bytes[0] : 0, size > 1 ? bytes[1] : 0,

@@ -9,6 +9,5 @@
  * u8, i8, i16, i32, f32, f64. FORMAT: magic, rank above FANIN_MAX_RANK, a size that is not the header's. */
 fanin_status fanin__idx_parse(unsigned char *bytes, size_t size, const char *what,
                               fanin_array *array, fanin_err *err);
-bool fanin__idx_is(const unsigned char *bytes, size_t size);
 
 #endif

@@ -70,7 +70,4 @@ fanin_status fanin__fast_choose(fanin__steps *plan, size_t *scratch_size, fanin_
 fanin_status fanin__program_lower(const fanin_graph *graph, const fanin_program_options *options,
                                   int *nodes, fanin_program **program, fanin_err *err);
 
-/* All steps once (run.c). */
-fanin_status fanin__steps_run(fanin_program *program, fanin_err *err);
-
 #endif

@@ -14,7 +14,7 @@ static void fill_uniform(const fanin_program *p, const fanin__step *s) {
     }
 }
 
-fanin_status fanin__steps_run(fanin_program *p, fanin_err *err) {
+static fanin_status run_steps(fanin_program *p, fanin_err *err) {
     for (int i = 0; i < p->plan.step_count; i++) {
         fanin__step *s = &p->plan.steps[i];
         /* the weights that made it tell who looks for the reason more than NaN would */
@@ -41,7 +41,7 @@ static fanin_status check_targets(const fanin_program *p, fanin_err *err) {
 
 fanin_status fanin_program_run(fanin_program *p, fanin_err *err) {
     if (p->loss.emit && p->loss.info.target == FANIN_TARGET_CLASS) FANIN_TRY(check_targets(p, err));
-    FANIN_TRY(p->replicas ? fanin__replicas_run(p, err) : fanin__steps_run(p, err));
+    FANIN_TRY(p->replicas ? fanin__replicas_run(p, err) : run_steps(p, err));
     p->runs++;
     return FANIN_OK;
 }

@@ -16,9 +16,6 @@ int fanin__onnx_dtype_code(fanin_dtype dtype);
  * external data counts as absent. `name` begins every message. */
 fanin_status fanin__onnx_parse(const void *data, size_t size, const char *name, const char *folder,
                                fanin_graph **graph, fanin_err *err);
-/* The same, into a builder that may own `data` as a map; the first failure stays in the builder. */
-void fanin__onnx_read(fanin_graph_builder *b, const void *data, size_t size, const char *name,
-                      const char *folder);
 
 /* fanin_graph_save_onnx with another limit for what stays inside one file. */
 fanin_status fanin__onnx_save(const fanin_graph *graph, const fanin_array *arrays, int count,

@@ -204,8 +204,9 @@ static void each(onnx_reader *r, uint32_t id,
     }
 }
 
-void fanin__onnx_read(fanin_graph_builder *b, const void *data, size_t size, const char *name,
-                      const char *folder) {
+/* The first failure stays in the builder. */
+static void read_bytes(fanin_graph_builder *b, const void *data, size_t size, const char *name,
+                       const char *folder) {
     fanin_err err = {0};
     if (size == 0) {
         fanin__graph_fail(b, FANIN_FORMAT, "is empty, expected an ONNX model");
@@ -236,7 +237,7 @@ fanin_status fanin__onnx_parse(const void *data, size_t size, const char *name, 
     fanin_graph_builder *b;
     if (fanin_graph_builder_create(name, 0, &b) != FANIN_OK)
         return fanin_err_set(err, FANIN_NOMEM, "%s: no memory", name);
-    fanin__onnx_read(b, data, size, name, folder);
+    read_bytes(b, data, size, name, folder);
     return fanin_graph_builder_finish(b, graph, err);
 }
 
@@ -261,7 +262,7 @@ fanin_status fanin_graph_load_onnx(const char *path, fanin_graph **graph, fanin_
     fanin__map view = map;
     fanin__graph_own_map(b, &map);
     fanin__graph_set_source(b, view.data, view.size);
-    if (fanin__graph_status(b) == FANIN_OK) fanin__onnx_read(b, view.data, view.size, path, folder);
+    if (fanin__graph_status(b) == FANIN_OK) read_bytes(b, view.data, view.size, path, folder);
     fanin_free(folder);
     return fanin_graph_builder_finish(b, graph, err);
 }

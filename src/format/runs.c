@@ -56,7 +56,8 @@ fanin_status fanin__runs_error(const fanin_runs *r, int code, fanin_err *err) {
     }
 }
 
-fanin_status fanin__runs_exec(fanin_runs *r, const char *sql, fanin_err *err) {
+/* Statements without results, separated by ';'. */
+static fanin_status execute(fanin_runs *r, const char *sql, fanin_err *err) {
     int code = sqlite3_exec(r->db, sql, NULL, NULL, NULL);
     return code == SQLITE_OK ? FANIN_OK : fanin__runs_error(r, code, err);
 }
@@ -96,13 +97,13 @@ fanin_status fanin__runs_do(fanin_runs *r, int *changed, fanin_err *err, const c
 
 fanin_status fanin__runs_transaction(fanin_runs *r, fanin_err *err) {
     pthread_mutex_lock(&r->lock);
-    fanin_status status = fanin__runs_exec(r, "BEGIN IMMEDIATE", err);
+    fanin_status status = execute(r, "BEGIN IMMEDIATE", err);
     if (status != FANIN_OK) pthread_mutex_unlock(&r->lock);
     return status;
 }
 
 fanin_status fanin__runs_finish(fanin_runs *r, fanin_status status, fanin_err *err) {
-    if (status == FANIN_OK) status = fanin__runs_exec(r, "COMMIT", err);
+    if (status == FANIN_OK) status = execute(r, "COMMIT", err);
     if (status != FANIN_OK) (void)sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
     pthread_mutex_unlock(&r->lock);
     return status;
@@ -147,8 +148,8 @@ static fanin_status create_schema(fanin_runs *r, fanin_err *err) {
     FANIN_TRY(fanin__runs_transaction(r, err));
     bool empty; /* another process may have been quicker */
     fanin_status status = check_schema(r, &empty, err);
-    if (status == FANIN_OK && empty) status = fanin__runs_exec(r, schema, err);
-    if (status == FANIN_OK && empty) status = fanin__runs_exec(r, stamp, err);
+    if (status == FANIN_OK && empty) status = execute(r, schema, err);
+    if (status == FANIN_OK && empty) status = execute(r, stamp, err);
     return fanin__runs_finish(r, status, err);
 }
 
@@ -180,7 +181,7 @@ static fanin_status open_checked(fanin_runs *r, fanin_runs_mode mode, fanin_err 
                    ? fanin_err_set(err, FANIN_FORMAT, "%s: an empty file, not a run store", r->path)
                    : FANIN_OK;
     FANIN_TRY(use_wal(r, err));
-    FANIN_TRY(fanin__runs_exec(r, "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON", err));
+    FANIN_TRY(execute(r, "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON", err));
     return empty ? create_schema(r, err) : FANIN_OK;
 }
 

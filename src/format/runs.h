@@ -24,8 +24,6 @@ typedef enum fanin__owner_state {
 fanin__owner_state fanin__runs_owner(const fanin_runs *runs, const char *owner, double alive);
 /* The last SQLite error as a status and a sentence. */
 fanin_status fanin__runs_error(const fanin_runs *runs, int code, fanin_err *err);
-/* Statements without results, separated by ';'. */
-fanin_status fanin__runs_exec(fanin_runs *runs, const char *sql, fanin_err *err);
 /* Binds by letter: t const char * (NULL: NULL), i int64_t, r double (NaN: NULL); then runs the statement to
  * its end. *changed (may be NULL): rows. */
 fanin_status fanin__runs_do(fanin_runs *runs, int *changed, fanin_err *err, const char *sql,

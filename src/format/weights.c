@@ -88,7 +88,8 @@ fanin_status fanin__weights_add_metadata(fanin_weights *w, const char *key, cons
     return FANIN_OK;
 }
 
-fanin_status fanin__weights_own_map(fanin_weights *w, fanin__map *map, fanin_err *err) {
+/* Takes the map over, also on failure. */
+static fanin_status own_map(fanin_weights *w, fanin__map *map, fanin_err *err) {
     fanin__map *maps = fanin_realloc(w->maps, w->map_count + 1, sizeof *maps);
     if (!maps) {
         fanin__map_close(map);
@@ -140,7 +141,7 @@ static fanin_status open_shard(sharded *s, const char *name, fanin_err *err) {
     size_t budget = fanin__format_budget(map.size);
     if (s->w->arena.limit < SIZE_MAX - budget) s->w->arena.limit += budget;
     fanin__map view = map;
-    FANIN_TRY(fanin__weights_own_map(s->w, &map, err));
+    FANIN_TRY(own_map(s->w, &map, err));
     s->files[s->file_count++] = copy;
     return fanin__safetensors_parse(s->w, view.data, view.size, copy, err);
 }
@@ -211,7 +212,7 @@ static fanin_status open_file(fanin_weights *w, const char *path, fanin_err *err
     FANIN_TRY(fanin__map_open(path, &map, err));
     fanin__map view = map;
     w->arena.limit = fanin__format_budget(map.size);
-    FANIN_TRY(fanin__weights_own_map(w, &map, err));
+    FANIN_TRY(own_map(w, &map, err));
     if (begins_with(&view, "\x93NUMPY", 6))
         return fanin__npy_parse(w, view.data, view.size, path, err);
     if (begins_with(&view, "PK\3\4", 4) || begins_with(&view, "PK\5\6", 4))

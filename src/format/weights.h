@@ -28,8 +28,6 @@ fanin_status fanin__weights_add(fanin_weights *w, const fanin_array *array, cons
                                 fanin_err *err);
 fanin_status fanin__weights_add_metadata(fanin_weights *w, const char *key, const char *value,
                                          const char *file, fanin_err *err);
-/* Takes the map over, also on failure. */
-fanin_status fanin__weights_own_map(fanin_weights *w, fanin__map *map, fanin_err *err);
 fanin_status fanin__weights_nomem(const fanin_weights *w, const char *file, fanin_err *err);
 
 /* Readers over memory that outlives the bag; they append to it. `file` begins messages. */

@@ -116,10 +116,6 @@ static size_t held_outside(const fanin_graph_builder *b) {
            (size_t)(b->input_capacity + b->output_capacity) * sizeof(int);
 }
 
-size_t fanin__graph_memory(const fanin_graph_builder *b) {
-    return b->owner->arena.total + held_outside(b);
-}
-
 void fanin__graph_set_limit(fanin_graph_builder *b, size_t bytes, size_t file_size) {
     b->limit = bytes;
     b->file_size = file_size;

@@ -40,9 +40,7 @@ const fanin_node *fanin__graph_node_at(const fanin_graph_builder *b, int node);
 int fanin__graph_node_count(const fanin_graph_builder *b);
 /* Index of the value called `name`, or -1. */
 int fanin__graph_find_value(const fanin_graph_builder *b, const char *name);
-/* Bytes of memory that the graph holds so far: readers of files bound it. */
-size_t fanin__graph_memory(const fanin_graph_builder *b);
-/* LIMIT instead of more than this. `file_size` is for the message. */
+/* LIMIT instead of more memory than this. `file_size` is for the message. */
 void fanin__graph_set_limit(fanin_graph_builder *b, size_t bytes, size_t file_size);
 
 void fanin__graph_set_producer(fanin_graph_builder *b, const char *producer);

@@ -63,8 +63,6 @@ none:
     return NULL;
 }
 
-const fanin__node *fanin__node_at(const fanin__ir *ir, int id) { return &ir->nodes[id]; }
-
 const char *fanin__node_shape_text(const fanin__node *node, char buf[160]) {
     return fanin__shape_text(node->dims, node->rank, buf, 160);
 }

@@ -207,7 +207,6 @@ bool fanin__view_of(const fanin__node *node, const fanin__tensor *in, fanin__ten
 /* ---- emitting -------------------------------------------------------------------------------
  * All return an id, or -1 after a failure; -1 operands pass through, so chains need no checks. */
 
-const fanin__node *fanin__node_at(const fanin__ir *ir, int id);
 /* The general form; dims are for rows with given dims, otherwise NULL. */
 int fanin__emit(fanin__ir *ir, fanin__op op, const int *inputs, int input_count,
                 const fanin__op_attr *attr, int rank, const int64_t *dims);

@@ -160,7 +160,7 @@ static const fanin__onnx_row table[] = {
 int fanin__onnx_count(void) { return (int)FANIN_COUNT(table); }
 const fanin__onnx_row *fanin__onnx_at(int i) { return &table[i]; }
 
-const fanin__onnx_row *fanin__onnx_find(const char *domain, const char *name) {
+static const fanin__onnx_row *find(const char *domain, const char *name) {
     if (!strcmp(domain, "ai.onnx")) domain = "";
     for (size_t i = 0; i < FANIN_COUNT(table); i++)
         if (!strcmp(table[i].name, name) && !strcmp(table[i].domain, domain)) return &table[i];
@@ -220,7 +220,7 @@ void fanin__lower_node(fanin__lowering *l, int node) {
         snprintf(ir->where, sizeof ir->where, "node '%.100s' (%.40s)", n->name, n->op);
     else
         snprintf(ir->where, sizeof ir->where, "node %d (%.40s)", node, n->op);
-    const fanin__onnx_row *row = fanin__onnx_find(n->domain, n->op);
+    const fanin__onnx_row *row = find(n->domain, n->op);
     if (row) {
         row->lower(l, row->arg);
     } else {

@@ -26,7 +26,6 @@ typedef struct fanin__onnx_row {
     const char *domain;
 } fanin__onnx_row;
 
-const fanin__onnx_row *fanin__onnx_find(const char *domain, const char *name);
 int fanin__onnx_count(void);
 const fanin__onnx_row *fanin__onnx_at(int i);
 

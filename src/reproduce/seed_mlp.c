@@ -15,7 +15,7 @@
 
 bool fanin__more(const fanin_seed_cell *a, const fanin_seed_cell *b) { return a->low > b->high; }
 
-bool fanin__faster(const fanin_seed_cell *a, const fanin_seed_cell *b) {
+static bool faster(const fanin_seed_cell *a, const fanin_seed_cell *b) {
     return a->median_high < b->median_low;
 }
 
@@ -154,7 +154,7 @@ static fanin_status random_slow(fanin__lab *lab, fanin_claim *c, fanin_err *err)
     FANIN_TRY(fanin__run_cell(lab, &sgd_he, &plain_he, err));
     FANIN_TRY(run(lab, FANIN__SIGMOID, FANIN__SMALL, 0, &sigmoid, err));
     FANIN_TRY(run(lab, FANIN__SIGMOID, "xavier", 0, &sigmoid_he, err));
-    const bool holds[] = {fanin__faster(adam_he, adam), fanin__faster(plain_he, plain),
+    const bool holds[] = {faster(adam_he, adam), faster(plain_he, plain),
                           fanin__more(sigmoid_he, sigmoid)};
     fanin__measured(
         c,
@@ -257,7 +257,7 @@ static fanin_status he_faster(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
     FANIN_TRY(at_all_rates(lab, "he", he, err));
     FANIN_TRY(at_all_rates(lab, FANIN__SMALL, small, err));
     for (int i = 0; i < RATES; i++) {
-        holds[i] = fanin__faster(he[i], small[i]);
+        holds[i] = faster(he[i], small[i]);
         more = more && (i == RATES - 1 || fanin__more(he[i], small[i]));
     }
     fanin__measured(
@@ -301,8 +301,7 @@ static fanin_status xavier_less(fanin__lab *lab, fanin_claim *c, fanin_err *err)
     FANIN_TRY(run(lab, FANIN__RELU, "xavier", 0, &xavier, err));
     FANIN_TRY(run(lab, "mlp:2-8-1,act=relu", "he", 0, &he8, err));
     FANIN_TRY(run(lab, "mlp:2-8-1,act=relu", "xavier", 0, &xavier8, err));
-    const bool holds[] = {fanin__more(he, xavier), fanin__faster(he, xavier),
-                          fanin__more(he8, xavier8)};
+    const bool holds[] = {fanin__more(he, xavier), faster(he, xavier), fanin__more(he8, xavier8)};
     fanin__measured(
         c,
         "Xavier %.1f %% [%.1f, %.1f] in %.0f epochs, He %.1f %% [%.1f, %.1f] in %.0f; with "
@@ -354,9 +353,8 @@ static fanin_status fastest(fanin__lab *lab, fanin_claim *c, fanin_err *err) {
         "difference",
         he_bn->median, xavier_bn->median, small_bn->median, he->median, xavier->median,
         small->median, 100 * small->success);
-    const bool holds[] = {fanin__faster(he_bn, he),        fanin__faster(he_bn, xavier),
-                          fanin__faster(he_bn, xavier_bn), fanin__faster(he_bn, small_bn),
-                          fanin__faster(he_bn, small),     fanin__faster(xavier, small)};
+    const bool holds[] = {faster(he_bn, he),       faster(he_bn, xavier), faster(he_bn, xavier_bn),
+                          faster(he_bn, small_bn), faster(he_bn, small),  faster(xavier, small)};
     static const char *const settings[] = {
         "He + BN before He",          "He + BN before Xavier",
         "He + BN before Xavier + BN", "He + BN before std 0.01 + BN",

@@ -18,9 +18,8 @@ FANIN__SEED_MEASURE(penalties)
 FANIN__SEED_MEASURE(perceptron)
 #undef FANIN__SEED_MEASURE
 
-/* Is the share of seeds that succeed higher in a than in b, beyond both intervals? Are epochs fewer? */
+/* Is the share of seeds that succeed higher in a than in b, beyond both intervals? */
 bool fanin__more(const fanin_seed_cell *a, const fanin_seed_cell *b);
-bool fanin__faster(const fanin_seed_cell *a, const fanin_seed_cell *b);
 
 #define FANIN__SMALL   "normal:std=0.01"
 #define FANIN__RELU    "mlp:2-2-1,act=relu"

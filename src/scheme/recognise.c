@@ -41,7 +41,8 @@ const fanin_pattern *fanin__recognised_projection(const fanin__recognised *r, in
     return NULL;
 }
 
-const fanin_pattern *fanin__recognised_tie(const fanin__recognised *r, int value) {
+/* The tied table that `value` is, or is the copy of; NULL: none. */
+static const fanin_pattern *tie_of(const fanin__recognised *r, int value) {
     for (int i = 0; i < r->patterns->count; i++) {
         const fanin_pattern *p = &r->patterns->items[i];
         if (p->kind == FANIN_PATTERN_TIED && (p->tensor == value || p->copy == value)) return p;
@@ -89,7 +90,7 @@ static void packed_role(const fanin_pattern *p, int node, fanin__text *out) {
 
 void fanin__role_of(const fanin__recognised *r, const fanin_graph *graph,
                     const fanin_tensor_info *info, fanin__text *out) {
-    const fanin_pattern *tie = fanin__recognised_tie(r, info->value);
+    const fanin_pattern *tie = tie_of(r, info->value);
     const fanin_pattern *p = fanin__recognised_at(r, info->node);
     fanin_class c = info->tensor.cls;
     fanin__text_puts(out, "");

@@ -19,8 +19,6 @@ const fanin_pattern *fanin__recognised_at(const fanin__recognised *r, int node);
 bool fanin__is_norm(const fanin_pattern *p);
 /* The attention that node `node` makes q, k or v for, NULL: none. */
 const fanin_pattern *fanin__recognised_projection(const fanin__recognised *r, int node);
-/* The tied table that `value` is, or is the copy of; NULL: none. */
-const fanin_pattern *fanin__recognised_tie(const fanin__recognised *r, int value);
 /* What the plan says about a tensor beside its class; nothing where no pattern takes part. */
 void fanin__role_of(const fanin__recognised *r, const fanin_graph *graph,
                     const fanin_tensor_info *info, fanin__text *out);

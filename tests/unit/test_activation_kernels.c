@@ -137,13 +137,3 @@ TEST(any_split_and_in_place_give_the_same_bits) {
         }
     }
 }
-
-TEST(slope_multiplies) {
-    float x[600], g[600], slope[600];
-    static const double none[2] = {0, 0};
-    arguments(x, 600, 3);
-    fanin__act_eval_f32(FANIN_ACT_TANH, none, 1, x, slope, 600);
-    for (int i = 0; i < 600; i++) g[i] = 2;
-    fanin__act_slope_mul_f32(FANIN_ACT_TANH, none, x, g, 600);
-    for (int i = 0; i < 600; i++) assert_true(g[i] == 2 * slope[i] || isnan(slope[i]));
-}

@@ -151,15 +151,26 @@ static const char *cell_class(size_t columns, size_t rows, const char *const *ce
                               size_t c) {
     enum { PROSE = 28 };
     const char *cell = cells[r * columns + c];
-    if (numeric_column(columns, rows, cells, c)) return " class=n";
+    if (numeric_column(columns, rows, cells, c))
+        return cell && !strcmp(cell, "–") ? " class=\"n none\"" : " class=n";
     return cell && strlen(cell) > PROSE && strchr(cell, ' ') ? " class=w" : "";
+}
+
+/* What a cell says of itself where rows are stacked: its heading. */
+static void put_heading(fanin__text *t, const char *heading) {
+    fanin__text_puts(t, " data-h=\"");
+    fanin__html_escape(t, heading ? heading : "");
+    fanin__text_puts(t, "\"");
 }
 
 void fanin_page_table(fanin_page *p, const char *title, size_t columns, size_t rows,
                       const char *const *cells) {
+    enum { SIDE_BY_SIDE = 6 }; /* more columns do not fit a narrow page: each row becomes a block */
     fanin__text *t = &p->body;
+    bool stack = columns > SIDE_BY_SIDE;
     close_grid(p);
-    fanin__text_puts(t, "<div class=scroll tabindex=0><table><caption>");
+    fanin__text_printf(t, "<div class=scroll tabindex=0><table%s><caption>",
+                       stack ? " class=stack" : "");
     fanin__html_escape(t, title);
     fanin__text_puts(t, "</caption>\n");
     for (size_t r = 0; r <= rows; r++) {
@@ -167,7 +178,9 @@ void fanin_page_table(fanin_page *p, const char *title, size_t columns, size_t r
         for (size_t c = 0; c < columns; c++) {
             const char *cell = cells[r * columns + c];
             const char *tag = r == 0 ? "th" : "td";
-            fanin__text_printf(t, "<%s%s>", tag, cell_class(columns, rows, cells, r, c));
+            fanin__text_printf(t, "<%s%s", tag, cell_class(columns, rows, cells, r, c));
+            if (stack && r > 0) put_heading(t, cells[c]);
+            fanin__text_puts(t, ">");
             fanin__html_escape(t, cell ? cell : "");
             fanin__text_printf(t, "</%s>", tag);
         }

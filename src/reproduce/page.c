@@ -62,9 +62,10 @@ static bool put_claims(fanin_page *p, const fanin_reproduction *r) {
 }
 
 static bool put_cells(fanin_page *p, const fanin_reproduction *r) {
-    static const char *const heads[] = {
-        "network", "scheme", "optimizer", "with", "epochs",        "seeds", "success %", "low",
-        "high",    "25 %",   "median",    "75 %", "dead % before", "after", "diverged %"};
+    static const char *const heads[] = {"network",       "scheme",       "optimizer", "with",
+                                        "epochs",        "seeds",        "success %", "low",
+                                        "high",          "25 %",         "median",    "75 %",
+                                        "dead % before", "dead % after", "diverged %"};
     grid g;
     bool open = grid_open(&g, FANIN_COUNT(heads), (size_t)r->cell_count, heads);
     for (int i = 0; open && i < r->cell_count; i++) {

@@ -130,6 +130,9 @@ fanin_status fanin__signal_backward(fanin__signal *s, int node, double gamma);
 bool fanin__signal_read(const fanin__signal *s, int node, fanin__sites *m);
 /* Gradient's second moment an element; 0 where none arrives. */
 double fanin__signal_gradient(const fanin__signal *s, int node);
+/* Second moment an element of the gradient of a sample's own loss with respect to output `node`. */
+struct fanin__loss;
+double fanin__signal_loss(const fanin__signal *s, int node, const struct fanin__loss *loss);
 
 /* ---- for rules -------------------------------------------------------------------------------- */
 

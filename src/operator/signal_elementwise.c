@@ -413,9 +413,12 @@ void fanin__forward_binary(fanin__signal *s, int node) {
     bool linear = n->attr.kind <= FANIN__MUL || (n->attr.kind == FANIN__DIV && b_still);
     v->normal = linear && ((a_still && b->normal) || (b_still && a->normal));
     fanin__signal_draws_of(s, v, a, b);
-    if (fanin__signal_independent(a, b) && !v->base)
+    if (fanin__signal_independent(a, b) && !v->base) {
+        fanin__sites now = v->m;
         v->m = apart(n->attr.kind, a->m, b->m, b_still, v->m);
-    else
+        v->x = fanin__signal_reshape(s, v->x, now, v->m);
+        if (!v->x) return;
+    } else
         fanin__signal_sharpen(s, v);
     bool sum = n->attr.kind == FANIN__ADD || n->attr.kind == FANIN__SUB;
     if (sum && a->normal && b->normal) {

@@ -161,11 +161,12 @@ static void draw_normal(const fanin__signal *s, uint32_t key, bool in_order, uin
     }
 }
 
+/* z has mean 0 and keeps it. */
 static void remove_part(float *z, const float *y, int n) {
-    double yy = dot(y, y, n);
+    double my = mean(y, n), yy = dot(y, y, n) - my * my;
     if (!(yy > 0)) return;
-    float k = (float)(dot(z, y, n) / yy);
-    for (int i = 0; i < n; i++) z[i] -= k * y[i];
+    float k = (float)(dot(z, y, n) / yy), level = (float)my;
+    for (int i = 0; i < n; i++) z[i] -= k * (y[i] - level);
 }
 
 /* What later operators still read: a fresh draw must not correlate with it by chance. At most `max` of the
@@ -369,9 +370,14 @@ double fanin__signal_softmax_squares(const fanin__signal *s, double n, double v)
     double sd = sqrt(v), total = 0;
     for (int r = 0; r < repeats; r++) {
         double first = 0, second = 0;
+        float z[MOST], top = -INFINITY;
         fanin_stream_words(&s->stream, UINT32_MAX, (uint64_t)r * MOST, (size_t)count, w);
         for (int i = 0; i < count; i++) {
-            double e = exp(sd * (double)quick_normal(s, w[i]));
+            z[i] = quick_normal(s, w[i]);
+            top = z[i] > top ? z[i] : top;
+        }
+        for (int i = 0; i < count; i++) {
+            double e = exp(sd * ((double)z[i] - (double)top));
             first += e;
             second += e * e;
         }

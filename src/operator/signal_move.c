@@ -253,31 +253,32 @@ static void part(fanin__signal *s, int node, const fanin__value_signal *x, int r
     if (v->kind == FANIN__DATA) fanin__signal_settle(s, v);
 }
 
-/* Backward: what is picked gets its gradient, the rest none. */
-static void part_back(fanin__signal *s, int node, const fanin__value_signal *v,
-                      const fanin__item *it, int operand, const pick *p) {
-    int to = fanin__signal_node(s, node)->inputs[operand];
-    fanin__value_signal *x = &s->values[to];
+/* Backward along one axis: what is picked gets its gradient, the rest none. */
+static void unpick(fanin__signal *s, const fanin__value_signal *x, const fanin__value_signal *v,
+                   const fanin__item *it, const pick *p, fanin__item *out) {
     fanin__factor old = fanin__signal_merged(s, x, p->axis);
     int fx = x->first[p->axis], nx = x->first[p->axis + 1] - fx;
     int fv = v->first[p->axis], nv = v->first[p->axis + 1] - fv;
-    fanin__item out = *it;
-    memset(out.u, 0, sizeof out.u);
-    for (int f = 0; f < fx; f++) out.u[f] = it->u[f];
-    for (int f = fx + nx; f < x->factor_count; f++) out.u[f] = it->u[f - nx - fx + fv + nv];
     if (old.role & FANIN__POSITION && nx == 1 && old.size <= 1 << 20) {
         float *u = fanin__signal_take(s, (size_t)old.size * sizeof *u);
         for (int64_t i = 0; u && i < p->size; i++) {
             int64_t at = picked(p, i);
             if (at >= 0 && at < old.size) u[at] += nv && it->u[fv] ? it->u[fv][i] : 1;
         }
-        out.u[fx] = u;
+        out->u[fx] = u;
     } else {
         double share = (double)p->size / (double)old.size;
-        out.gamma *= share;
-        out.beta *= old.role & FANIN__POSITION ? share * share : share;
+        out->gamma *= share;
+        out->beta *= old.role & FANIN__POSITION ? share * share : share;
     }
-    fanin__signal_give(s, to, &out);
+}
+
+/* The axis is the same in both. */
+static void keep_axis(const fanin__value_signal *x, const fanin__value_signal *v, int axis,
+                      const fanin__item *it, fanin__item *out) {
+    int count = v->first[axis + 1] - v->first[axis];
+    if (count != x->first[axis + 1] - x->first[axis]) return;
+    for (int k = 0; k < count; k++) out->u[x->first[axis] + k] = it->u[v->first[axis] + k];
 }
 
 void fanin__forward_slice(fanin__signal *s, int node) {
@@ -300,35 +301,53 @@ void fanin__forward_slice(fanin__signal *s, int node) {
 void fanin__backward_slice(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
-    fanin__value_signal *v = &s->values[node];
+    const fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
     for (int i = 0; i < v->item_count; i++) {
         fanin__item item = v->items[i];
-        int last = -1, count = 0;
-        for (int axis = 0; axis < n->rank; axis++)
-            if (n->dims[axis] != from->dims[axis]) last = axis, count++;
-        if (last < 0) {
-            fanin__signal_give(s, n->inputs[0], &item);
-            continue;
+        memset(item.u, 0, sizeof item.u);
+        for (int axis = 0; axis < n->rank; axis++) {
+            pick p = {axis, n->dims[axis], NULL, n->attr.slice.start[axis],
+                      n->attr.slice.step[axis]};
+            if (n->dims[axis] == from->dims[axis])
+                keep_axis(x, v, axis, &v->items[i], &item);
+            else
+                unpick(s, x, v, &v->items[i], &p, &item);
         }
-        for (int axis = 0; axis < n->rank && count > 1; axis++)
-            if (axis != last && n->dims[axis] != from->dims[axis]) {
-                item.gamma *= (double)n->dims[axis] / (double)from->dims[axis];
-                item.beta *= (double)n->dims[axis] / (double)from->dims[axis];
-            }
-        pick p = {last, n->dims[last], NULL, n->attr.slice.start[last], n->attr.slice.step[last]};
-        part_back(s, node, v, &item, 0, &p);
+        fanin__signal_give(s, n->inputs[0], &item);
     }
 }
 
-/* A share of the points, other ones for each key and pairs together, the rest 0; exact in the second moment. */
+/* Whether the point is among the `share` that stays: other points for each key, pairs together. */
+static bool stays(const fanin__signal *s, uint32_t key, double share, int point) {
+    uint32_t h = ((uint32_t)(point % (s->points / 2)) + 1) * 2654435769u ^ key * 2246822519u;
+    h = (h ^ h >> 15) * 2146121005u;
+    return (double)(h ^ h >> 16) < share * 4294967296.0;
+}
+
+/* Whether the point is one of those that channels begin .. end - 1 of `total` gave: golden-ratio order, any share
+ * of it is spread over all points. */
+static bool given(const fanin__signal *s, double begin, double end, double total, int point) {
+    double at = (double)((uint32_t)(point % (s->points / 2)) * 2654435769u) / 4294967296.0 * total;
+    return at >= begin && at < end;
+}
+
+/* What reaches some of the channels is what reaches their points: d as it is there, 0 at the others. */
+static void keep_points(fanin__signal *s, fanin__item *item, const bool *kept) {
+    int n = s->points, count = 0;
+    for (int i = 0; i < n; i++) count += kept[i];
+    if (!item->d || !count || count == n) return;
+    float *d = fanin__signal_array(s, 2), scale = sqrtf((float)n / (float)count);
+    for (int i = 0; d && i < 2 * n; i++) d[i] = kept[i % n] ? scale * item->d[i] : 0;
+    item->d = d;
+}
+
+/* A share of the points, the rest 0; exact in the second moment. */
 static void keep_share(const fanin__signal *s, uint32_t key, double share, const float *x,
                        float *y) {
-    int n = s->points, half = n / 2;
+    int n = s->points;
     double all = 0, kept = 0;
     for (int i = 0; i < n; i++) {
-        uint32_t h = ((uint32_t)(i % half) + 1) * 2654435769u ^ key * 2246822519u;
-        h = (h ^ h >> 15) * 2146121005u;
-        bool keeps = (double)(h ^ h >> 16) < share * 4294967296.0;
+        bool keeps = stays(s, key, share, i);
         for (int site = 0; site < FANIN__SITES; site++)
             y[site * n + i] = keeps ? x[site * n + i] : 0;
         all += (double)x[i] * (double)x[i];
@@ -375,9 +394,19 @@ void fanin__backward_pad(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     const fanin__node *from = fanin__signal_node(s, n->inputs[0]);
     fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
+    bool *kept = fanin__signal_take(s, (size_t)s->points * sizeof *kept);
+    if (!kept) return;
+    for (int i = 0; i < s->points; i++) {
+        kept[i] = true;
+        for (int axis = 0; axis < n->rank; axis++)
+            if (n->dims[axis] != from->dims[axis] && fanin__signal_role(x, axis) & FANIN__CHANNEL)
+                kept[i] = kept[i] && stays(s, (uint32_t)node,
+                                           (double)from->dims[axis] / (double)n->dims[axis], i);
+    }
     for (int i = 0; i < v->item_count; i++) {
         fanin__item item = v->items[i];
         memset(item.u, 0, sizeof item.u);
+        keep_points(s, &item, kept);
         for (int axis = 0; axis < n->rank; axis++) {
             fanin__factor f = fanin__signal_merged(s, v, axis);
             int fv = v->first[axis], fx = x->first[axis];
@@ -426,9 +455,7 @@ static void mix_channels(fanin__signal *s, int node, int axis) {
             float scale = 1;
             if (pass) scale = sum > 0 ? (float)sqrt(x->m.q * level * count / sum) : 0;
             for (int i = 0; i < half; i++) {
-                /* golden-ratio order: any share of it is spread over all points */
-                double at = (double)((uint32_t)i * 2654435769u) / 4294967296.0 * total;
-                if (at < begin || at >= end) continue;
+                if (!given(s, begin, end, total, i)) continue;
                 for (int j = i; j < points; j += half) {
                     if (!pass) sum += (double)x->x[j] * (double)x->x[j], count++;
                     for (int site = 0; pass && site < FANIN__SITES; site++)
@@ -521,12 +548,18 @@ void fanin__backward_concat(fanin__signal *s, int node) {
     int axis = n->attr.axis;
     bool positions = !(fanin__signal_role(v, axis) & FANIN__CHANNEL);
     int64_t at = 0;
+    bool *kept = fanin__signal_take(s, (size_t)s->points * sizeof *kept);
+    if (!kept) return;
     for (int k = 0; k < n->input_count; k++) {
         fanin__value_signal *x = &s->values[n->inputs[k]];
         int64_t size = fanin__signal_node(s, n->inputs[k])->dims[axis];
+        for (int i = 0; i < s->points; i++)
+            kept[i] =
+                positions || given(s, (double)at, (double)(at + size), (double)n->dims[axis], i);
         for (int i = 0; i < v->item_count && x->kind == FANIN__DATA; i++) {
             fanin__item item = v->items[i];
             memset(item.u, 0, sizeof item.u);
+            keep_points(s, &item, kept);
             for (int a = 0; a < n->rank; a++) {
                 int count = v->first[a + 1] - v->first[a];
                 if (count != x->first[a + 1] - x->first[a]) continue;
@@ -630,8 +663,16 @@ void fanin__backward_gather(fanin__signal *s, int node) {
     flat = *x;
     replace_axis(s, &flat, x, from->rank, &f, n->attr.axis);
     for (int i = 0; i < v->item_count; i++) {
-        fanin__item item;
+        fanin__item item, out;
         fanin__signal_carry(s, v, &v->items[i], &flat, &item);
-        part_back(s, node, &flat, &item, 0, &p);
+        out = item;
+        memset(out.u, 0, sizeof out.u);
+        for (int axis = 0; axis < from->rank; axis++) {
+            if (axis == p.axis)
+                unpick(s, x, &flat, &item, &p, &out);
+            else
+                keep_axis(x, &flat, axis, &item, &out);
+        }
+        fanin__signal_give(s, n->inputs[0], &out);
     }
 }

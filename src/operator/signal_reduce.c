@@ -85,13 +85,21 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
         v->draw_count = 0;
         return;
     }
-    /* mean of the sites that are summed here, times `part` so that E x mean(x) = all */
+    /* the best linear guess from the sites that are summed here and the other sample's, and what is left: E x mean(x)
+     * is `all`, E x' mean(x) is `one` */
     int n = s->points;
     bool pair = k.place > 1, four = k.sample > 1;
     double own = four ? (q + a + b + c) / 4 : pair ? (q + b) / 2 : q;
-    double part = own > 0 ? all / own : 0, rest = fmax(all - part * part * own, 0);
-    double cross = four ? all : pair ? (a + c) / 2 : a;
-    double rest_cross = fmin(fmax(one - part * part * cross, -rest), rest);
+    double cross = pair ? (a + c) / 2 : a, part = own > 0 ? fmin(all / own, 1) : 0, lent = 0;
+    if (!four && own - fabs(cross) > 1e-6 * own) {
+        double even = fmin(fmax((all + one) / (own + cross), 0), 1);
+        double odd = fmin(fmax((all - one) / (own - cross), 0), 1);
+        part = (even + odd) / 2;
+        lent = (even - odd) / 2;
+    }
+    double rest = fmax(all - (part * part + lent * lent) * own - 2 * part * lent * cross, 0);
+    double rest_cross = one - (part * part + lent * lent) * cross - 2 * part * lent * own;
+    rest_cross = fmin(fmax(rest_cross, -rest), rest);
     fanin__sites fresh = {0, rest, rest_cross, rest, rest_cross};
     if (!pair) { /* positions stay: of the mean over channels */
         fresh.b = fmin(fmax(x->m.b - mm, 0) / k.channel * (1 - part), rest);
@@ -100,15 +108,20 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
     if (four) fresh.a = fresh.c = fresh.q;
     float *z = fanin__signal_gaussian(s, (uint32_t)node, fresh), *y = fanin__signal_array(s, 4);
     if (!z || !y) return;
-    for (int i = 0; i < n; i++)
-        for (int site = 0; site < 4; site++) {
-            float at = x->x[site * n + i] - mean;
-            if (pair) at = 0.5f * (at + x->x[(site ^ 1) * n + i] - mean);
+    for (int i = 0; i < n; i++) {
+        float at[FANIN__SITES];
+        for (int site = 0; site < FANIN__SITES; site++) {
+            at[site] = x->x[site * n + i] - mean;
+            if (pair) at[site] = 0.5f * (at[site] + x->x[(site ^ 1) * n + i] - mean);
             if (four)
-                at = 0.25f * (x->x[i] + x->x[n + i] + x->x[2 * n + i] + x->x[3 * n + i]) - mean;
-            y[site * n + i] = mean + (float)part * at + z[site * n + i];
+                at[site] =
+                    0.25f * (x->x[i] + x->x[n + i] + x->x[2 * n + i] + x->x[3 * n + i]) - mean;
         }
-    if (positive && part > 0.5) { /* mostly the points themselves */
+        for (int site = 0; site < FANIN__SITES; site++)
+            y[site * n + i] =
+                mean + (float)part * at[site] + (float)lent * at[site ^ 2] + z[site * n + i];
+    }
+    if (positive && rest < 0.5 * all) { /* mostly the points themselves */
         for (int i = 0; i < FANIN__SITES * n; i++) y[i] = y[i] > 0 ? y[i] : 0;
     } else if (positive && mm > 0) { /* mostly noise: lognormal, the same two moments */
         float spread = (float)sqrt(log1p(all / mm)), size = (float)sqrt(all);
@@ -546,6 +559,13 @@ void fanin__forward_norm(fanin__signal *s, int node) {
     if (!g && !b && shift.mean == 0) v->m = fanin__signal_scaled(m, scale.mean);
 }
 
+static double mean_root(const float *u, int64_t n) {
+    double sum = 0;
+    if (!u || n < 1) return 1;
+    for (int64_t i = 0; i < n; i++) sum += sqrt((double)u[i]);
+    return sum / (double)n;
+}
+
 /* (g - mean g - y mean(g y)) scale / sigma; gradients of other samples are independent. */
 void fanin__backward_norm(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
@@ -554,6 +574,12 @@ void fanin__backward_norm(fanin__signal *s, int node) {
     for (int i = 0; i < v->item_count; i++) {
         double g, b;
         fanin__signal_total(s, &v->items[i], &g, &b);
+        for (int f = 0; f < v->factor_count;
+             f++) { /* where one of many has a gradient, pairs are fewer still */
+            double root = mean_root(v->items[i].u[f], v->factors[f].size);
+            g *= fanin__signal_mean_u(v->items[i].u[f], v->factors[f].size);
+            b *= root * root;
+        }
         gamma += g;
         beta += b;
     }

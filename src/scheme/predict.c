@@ -39,7 +39,8 @@ static fanin__weight_law law_of(void *ctx, const fanin__weight_use *use) {
 
 fanin_status fanin__analysis_create(const fanin_graph *g, const fanin_tensors *tensors,
                                     const char *loss, fanin__analysis *a, fanin_err *err) {
-    *a = (fanin__analysis){.graph = g, .tensors = tensors, .loss = loss, .classes = NAN};
+    *a = (fanin__analysis){.graph = g, .tensors = tensors, .classes = NAN};
+    FANIN_TRY(fanin__loss_parse(loss ? loss : fanin_graph_default_loss(g), &a->loss, err));
     a->tensor_of = fanin_calloc((size_t)g->value_count + 1, sizeof *a->tensor_of);
     a->laws = fanin_calloc((size_t)tensors->count + 1, sizeof *a->laws);
     if (!a->tensor_of || !a->laws) {
@@ -84,18 +85,6 @@ static void open_sizes(const fanin_graph *g, int64_t batch, int64_t dims[8][FANI
     }
 }
 
-/* NaN for a loss without a formula here. Second moment of an element of d own loss / d output. Cross entropy: softmax minus one-hot over the mean of
- * `rows`; softmax of logits of variance v has sum of squares e^v / C. mse: 2 (y - t) over their number. */
-static double loss_gradient(const fanin__analysis *a, const fanin__sites *m, const fanin__node *n,
-                            double per_sample) {
-    if (strcmp(a->loss, "cross_entropy") != 0) return 4 * (m->q + 1) / (per_sample * per_sample);
-    double c = (double)n->dims[n->rank - 1], rows = per_sample / c;
-    double v = fmax(m->q - m->mean * m->mean, 0);
-    if (c < 1.5) return 0.25 * (1 + v / 4) / (rows * rows);
-    double squares = fmin(exp(v) / c, 1);
-    return fmax(1 - 2 / c + squares, 0) / c / (rows * rows);
-}
-
 static fanin_status name_place(const fanin__analysis *a, const int *nodes, const fanin__signal *s,
                                fanin_err *err) {
     const fanin_graph *g = a->graph;
@@ -112,7 +101,7 @@ static fanin_status name_place(const fanin__analysis *a, const int *nodes, const
 }
 
 static void read_values(const fanin__analysis *a, const int *nodes, const fanin__signal *s,
-                        double batch, bool gradients, fanin_prediction *out) {
+                        double batch, fanin_prediction *out) {
     for (int i = 0; i < a->graph->value_count; i++) {
         fanin_value_prediction *p = &out->values[i];
         fanin__sites m;
@@ -121,7 +110,7 @@ static void read_values(const fanin__analysis *a, const int *nodes, const fanin_
         p->mean = m.mean;
         p->second_moment = m.q;
         p->correlation = m.q > 0 ? m.a / m.q : NAN;
-        if (gradients) p->grad_norm = sqrt(fanin__signal_gradient(s, nodes[i]) * elements);
+        p->grad_norm = sqrt(fanin__signal_gradient(s, nodes[i]) * elements);
     }
     for (int i = 0; i < a->tensors->count; i++)
         out->targets[a->tensors->items[i].value] = a->laws[i].target;
@@ -140,7 +129,7 @@ static fanin_status one_run(fanin__analysis *a, const fanin_predict_options *o, 
     if (g->output_count < 1) return fanin_err_set(err, FANIN_ARG, "%s has no output", g->name);
     int output = nodes[g->outputs[0]];
     const fanin__node *n = &p->ir.nodes[output];
-    if (strncmp(a->loss, "cross_entropy", 13) == 0 && n->rank > 0)
+    if (a->loss.kind == FANIN__LOSS_CROSS_ENTROPY && n->rank > 0)
         a->classes = (double)n->dims[n->rank - 1];
     int *outputs = fanin_calloc((size_t)g->output_count, sizeof *outputs);
     if (!outputs) return no_memory(err);
@@ -149,10 +138,8 @@ static fanin_status one_run(fanin__analysis *a, const fanin_predict_options *o, 
     fanin__sites m;
     if (status == FANIN_OK && out && fanin__signal_read(&s, output, &m)) {
         double batch = n->rank > 0 && n->dims[0] > 0 ? (double)n->dims[0] : 1;
-        double per_sample = (double)n->count / batch;
-        double gamma = loss_gradient(a, &m, n, per_sample);
-        if (!isnan(gamma)) status = fanin__signal_backward(&s, output, gamma);
-        if (status == FANIN_OK) read_values(a, nodes, &s, batch, !isnan(gamma), out);
+        status = fanin__signal_backward(&s, output, fanin__signal_loss(&s, output, &a->loss));
+        if (status == FANIN_OK) read_values(a, nodes, &s, batch, out);
     }
     if (status != FANIN_OK) status = name_place(a, nodes, &s, err);
     fanin__signal_fini(&s);
@@ -166,7 +153,6 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
     const fanin_graph *g = a->graph;
     int64_t dims[8][FANIN_MAX_RANK], batch = o->batch > 0 ? o->batch : BATCH;
     fanin_program_options po = {.batch = batch};
-    if (!a->loss) a->loss = fanin_graph_default_loss(g);
     open_sizes(g, batch, dims, &po);
     int *nodes = fanin_calloc((size_t)g->value_count + 1, sizeof *nodes);
     if (!nodes) return no_memory(err);

@@ -4,6 +4,7 @@
 
 #include "engine/program.h"
 #include "fanin/scheme.h"
+#include "operator/onnx.h"
 #include "operator/signal.h"
 
 /* A tensor's law: given (`fixed`), or chosen where the signal first meets it. */
@@ -17,7 +18,7 @@ typedef struct fanin__law_of {
 typedef struct fanin__analysis {
     const fanin_graph *graph;
     const fanin_tensors *tensors;
-    const char *loss;
+    fanin__loss loss;
     int *tensor_of;      /* by value of the graph, -1: none */
     fanin__law_of *laws; /* by tensor */
     const fanin_program *program;

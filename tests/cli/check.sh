@@ -90,9 +90,9 @@ digits() { sed 's/[0-9]/0/g'; }
 "$FANIN" check mlp:784-200x4-10,act=tanh --scheme xavier --quiet --color never | digits >table.txt
 cat >want.txt <<'END'
 layer  signal  pred.          sat    corr  gradient  pred.
-fc0      0.00   0.00  ████▍    0%   0.000      0.00  0.000  ██▍
+fc0      0.00   0.00  ████▍    0%   0.000      0.00   0.00  ██▍
 fc0       0.0  0.000  ██▉      0%   0.000     0.000  0.000  ███
-fc0     0.000  0.000  ██▏      0%   0.000     0.000   0.00  ███▍
+fc0     0.000  0.000  ██▏      0%   0.000     0.000  0.000  ███▍
 fc0     0.000  0.000  █▋       0%  -0.000      0.00   0.00  ███▋
 fc0     0.000  0.000  █▉           -0.000     0.000  0.000  ███▍
 

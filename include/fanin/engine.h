@@ -35,6 +35,7 @@ typedef struct fanin_program_options {
     bool input_gradients;
     bool curvature; /* the product of the loss's Hessian with a direction, see below; it needs
                        gradients, and twice differentiable operators (at a kink: one side) */
+    const char *curvature_of; /* NULL, or a weight's name: direction and product are of it alone */
     /* Diagonal of the loss's Gauss-Newton matrix by LeCun's recursion (1998, section 7.4) instead of
      * H v, see fanin_program_curvature; needs gradients. */
     bool diagonal;
@@ -42,8 +43,12 @@ typedef struct fanin_program_options {
                          see fanin_program_cotangent */
     bool input_tangent, weight_tangent; /* derivative of output 0 along a direction in the inputs,
                          in the weights; see fanin_program_tangent. Twice differentiable operators */
-    bool reference;                     /* plain kernels only: the oracle of the fast ones */
-    bool descend; /* fanin_program_run also takes a step of plain gradient descent for the weights
+    const char
+        *inner; /* NULL, or the name of a value inside the graph: input_gradients and input_tangent
+                         are those in it instead of the inputs (of embedded tokens, say) */
+    bool repeats;   /* fanin_program_repeat may be called: costs memory */
+    bool reference; /* plain kernels only: the oracle of the fast ones */
+    bool descend;   /* fanin_program_run also takes a step of plain gradient descent for the weights
                        that allow it; see fanin_program_descends. F32 */
     bool keep_values; /* keep every value of the graph readable after a run (probes) */
     const int64_t
@@ -114,6 +119,9 @@ FANIN_API fanin_buffer fanin_program_cotangent(const fanin_program *program);
  * both (0 at first); after a run _tangent, of the shape of output 0, holds J t: the JVP, as the VJP
  * of the VJP. Exact. */
 FANIN_API fanin_buffer fanin_program_input_direction(const fanin_program *program, int i);
+/* With options.inner, in place of _input_gradient and _input_direction. */
+FANIN_API fanin_buffer fanin_program_inner_gradient(const fanin_program *program);
+FANIN_API fanin_buffer fanin_program_inner_direction(const fanin_program *program);
 FANIN_API fanin_buffer fanin_program_tangent(const fanin_program *program);
 FANIN_API bool fanin_program_weight_present(const fanin_program *program, int i);
 /* Running statistics (and other weights that training updates without gradients) after a run in
@@ -134,10 +142,12 @@ FANIN_API fanin_buffer fanin_program_value_gradient(const fanin_program *program
 /* One pass: forward, and backward where gradients were asked for. Same bits for the same buffers
  * and thread count. NUMERIC is never returned: look at the loss. */
 FANIN_API fanin_status fanin_program_run(fanin_program *program, fanin_err *err);
+/* With options.repeats, after a run: once more where nothing has changed but directions and the cotangent. What does
+ * not depend on them (the network's own pass, its dropout masks) is as that run left it. Same bits as a run. */
+FANIN_API fanin_status fanin_program_repeat(fanin_program *program, fanin_err *err);
 /* The number of the next run, 0 at first: dropout masks are a function of (seed, run). Training sets it
  * to the step, so that a run that was resumed draws the same masks. */
 FANIN_API void fanin_program_set_run(fanin_program *program, uint64_t run);
-FANIN_API double fanin_program_loss(const fanin_program *program);
 FANIN_API double fanin_program_loss(const fanin_program *program); /* mean over replicas */
 /* One a replica (a single number without replicas). */
 FANIN_API fanin_buffer fanin_program_losses(const fanin_program *program);

@@ -132,11 +132,16 @@ typedef struct fanin_jacobian_spectrum {
 
 /* Second derivative of the loss in all weights, of the first seed's network and batch. */
 typedef struct fanin_hessian {
-    double max, min; /* extreme eigenvalues (Lanczos) */
-    double online;   /* max by LeCun et al.'s (1998) eq. 64: single samples, gradients only */
+    double max, min; /* extreme eigenvalues (Lanczos), to 5e-4 of the larger modulus */
+    /* max by LeCun et al.'s (1998) eq. 64: from gradients at two points, a thousandth of the weights' length apart, one
+     * sample at a time; the whole batch each time where one sample is another network (batch norm) or the graph fixes
+     * its batch. Kinks between the points (ReLU) count, which are not in max. */
+    double online;
+    bool online_whole;
     double trace, trace_error; /* Hutchinson's estimate and its standard error */
     double lr_max;             /* 2 / max: gradient descent is stable below */
     int probes;
+    const char *absent; /* why the figures are NaN; NULL where they are not */
 } fanin_hessian;
 
 /* Empirical neural tangent kernel of `samples` samples: K(x, x') = mean over outputs c of

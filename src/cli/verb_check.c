@@ -87,7 +87,12 @@ static json_t *hessian_json(const fanin_hessian *h) {
                                     {"trace", h->trace},
                                     {"trace_error", h->trace_error},
                                     {"lr_max", h->lr_max}};
-    return numbers_json(numbers, sizeof numbers / sizeof numbers[0]);
+    json_t *o = numbers_json(numbers, sizeof numbers / sizeof numbers[0]);
+    json_object_set_new(o, "online_presents",
+                        h->absent ? json_null()
+                                  : json_string(h->online_whole ? "batch" : "sample"));
+    json_object_set_new(o, "absent", cli_text(h->absent));
+    return o;
 }
 
 static json_t *kernel_json(const fanin_tangent_kernel *k) {
@@ -248,6 +253,19 @@ static int print_table(cli *c, const fanin_signal *s) {
     return 0;
 }
 
+static void print_hessian(const fanin_hessian *h) {
+    char text[160];
+    snprintf(text, sizeof text,
+             "Hessian: eigenvalues %.3g to %.3g (on-line %.3g%s), trace %.3g +- %.2g", h->min,
+             h->max, h->online, h->online_whole ? " from whole batches" : "", h->trace,
+             h->trace_error);
+    cli_wrapped(text, 0);
+    if (h->lr_max > 0)
+        printf("gradient descent is stable below rate %.3g\n", h->lr_max);
+    else
+        puts("no direction curves upwards: no rate is the largest");
+}
+
 /* What was asked for beyond one pass, a line each. */
 static void print_more(const fanin_signal *s) {
     const fanin_jacobian_spectrum *j = &s->jacobian;
@@ -259,10 +277,10 @@ static void print_more(const fanin_signal *s) {
                j->min, j->max);
     else if (j->absent)
         cli_wrapped(strcat(strcpy(text, "Jacobian, input to output: none, "), j->absent), 0);
-    if (h->probes)
-        printf("Hessian: eigenvalues %.3g to %.3g (on-line %.3g), trace %.3g +- %.2g\n"
-               "gradient descent is stable below rate %.3g\n",
-               h->min, h->max, h->online, h->trace, h->trace_error, h->lr_max);
+    if (h->absent)
+        printf("Hessian: none, %s\n", h->absent);
+    else if (h->probes)
+        print_hessian(h);
     if (k->samples)
         printf("tangent kernel of %d samples: trace %.3g, condition %.3g, alignment %.2f\n",
                k->samples, k->trace, k->condition, k->alignment);

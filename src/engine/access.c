@@ -69,6 +69,12 @@ fanin_buffer fanin_program_cotangent(const fanin_program *p) {
 fanin_buffer fanin_program_input_direction(const fanin_program *p, int i) {
     return node_buffer(p, input_at(p, i)->direction);
 }
+fanin_buffer fanin_program_inner_gradient(const fanin_program *p) {
+    return root_buffer(p, p->inner.gradient);
+}
+fanin_buffer fanin_program_inner_direction(const fanin_program *p) {
+    return node_buffer(p, p->inner.direction);
+}
 fanin_buffer fanin_program_tangent(const fanin_program *p) {
     return root_buffer(p, p->tangent_root);
 }

@@ -202,6 +202,30 @@ static void try_descend(fanin__steps *p, fanin__root *roots, int count, fanin__r
     r->slot = -1;
 }
 
+/* ---- what directions move --------------------------------------------------------------- */
+
+static bool moves(const fanin__steps *p, const fanin__node *n, const char *marks) {
+    if (n->op == FANIN__INPUT) return n->attr.axis >= p->first_direction;
+    for (int i = 0; i < n->input_count; i++)
+        if (marks[n->inputs[i]]) return true;
+    return false;
+}
+
+/* Marks the steps that depend on a direction and pins what others make for them. */
+static bool keep_the_rest(fanin__steps *p) {
+    char *marks = fanin_calloc((size_t)p->ir->count + 1, 1);
+    if (!marks) return false;
+    for (int i = 0; i < p->ir->count; i++) marks[i] = moves(p, &p->ir->nodes[i], marks);
+    for (int i = 0; i < p->step_count; i++) p->steps[i].moves = marks[p->steps[i].node_id];
+    fanin_free(marks);
+    for (int i = 0; i < p->step_count; i++)
+        for (int k = 0; p->steps[i].moves && k < p->steps[i].in_count; k++) {
+            fanin__storage *s = &p->storages[p->slots[p->steps[i].in_slots[k]].storage];
+            if (s->first >= 0 && !p->steps[s->first].moves) s->pinned = true;
+        }
+    return true;
+}
+
 /* ---- writing over operands -------------------------------------------------------------- */
 
 static bool elementwise(fanin__op op) {
@@ -282,7 +306,8 @@ static bool bind_data(fanin__steps *p) {
 
 fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *roots, int root_count,
                                  fanin_err *err) {
-    *p = (fanin__steps){.ir = ir, .channels_last = p->channels_last};
+    *p = (fanin__steps){
+        .ir = ir, .channels_last = p->channels_last, .first_direction = p->first_direction};
     p->live = fanin_calloc((size_t)ir->count + 1, 1);
     p->slot_of = fanin_calloc((size_t)ir->count + 1, sizeof(int));
     if (!p->live || !p->slot_of) goto none;
@@ -299,6 +324,7 @@ fanin_status fanin__steps_create(fanin__steps *p, fanin__ir *ir, fanin__root *ro
     for (int i = 0; i < root_count; i++)
         if (!place_root(p, &roots[i])) goto none;
     for (int i = 0; i < root_count; i++) try_descend(p, roots, root_count, &roots[i]);
+    if (p->first_direction && !keep_the_rest(p)) goto none;
     find_in_place(p);
     if (fanin__memory_plan(p->storages, p->storage_count, p->step_count, &p->arena_size)) goto none;
     for (int i = 0; i < p->slot_count; i++) {

@@ -37,6 +37,7 @@ struct fanin__step {
     bool rectify;  /* a batch norm that does the relu behind it as well */
     bool descends; /* a gradient's product that goes into its weight: W += -rate * product */
     bool turned;   /* node, operands and result have their channel axis at the end: layout.c */
+    bool moves;    /* depends on a direction */
     int *in_slots;
     fanin__tensor *in, out;
     /* A fast implementation, if one was found (fast.c). */
@@ -59,6 +60,9 @@ typedef struct fanin__steps {
     size_t arena_size, leaf_size;
     double rate;        /* of the steps that descend */
     bool channels_last; /* set before creation: chains of convolutions may choose that order */
+    /* Likewise, 0: none. Number of the first leaf that is a direction: what other steps make for those that depend on
+     * one is kept from run to run. */
+    int first_direction;
     fanin_status failed;
 } fanin__steps;
 

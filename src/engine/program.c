@@ -198,13 +198,20 @@ static int own_gradient(fanin_program *p, const fanin__sweep *s, int node) {
     return fanin__program_root(p, g >= 0 ? g : fanin__emit_fill_like(&p->ir, 0, node), true);
 }
 
-/* d/dw of <gradient, v>: the gradient is nodes like any other. */
-static void add_curvature(fanin_program *p, const fanin__sweep *first, const int *wrt, int count) {
+static bool has_curvature(const fanin_program *p, int i) {
+    const char *only = p->options.curvature_of;
+    return p->weights[i].gradient >= 0 &&
+           (!only || !strcmp(only, p->graph->values[p->weights[i].value].name));
+}
+
+/* d/dw of <gradient, v>: the gradient is nodes like any other. wrt: room for all weights. */
+static void add_curvature(fanin_program *p, const fanin__sweep *first, int *wrt) {
     fanin__ir *ir = &p->ir;
-    int product = fanin__emit_scalar(ir, 0);
+    int product = fanin__emit_scalar(ir, 0), count = 0;
     for (int i = 0; i < p->weight_count && !ir->failed; i++) {
         fanin__leaf_info *w = &p->weights[i];
-        if (w->gradient < 0) continue;
+        if (!has_curvature(p, i)) continue;
+        wrt[count++] = w->node;
         fanin__node n = ir->nodes[w->node];
         if (w->direction < 0) w->direction = fanin__program_direction(p, w->node);
         int g = first->adjoints[w->node];
@@ -216,7 +223,7 @@ static void add_curvature(fanin_program *p, const fanin__sweep *first, const int
     fanin__sweep second;
     fanin__gradient(&second, ir, product, fanin__emit_scalar(ir, 1), wrt, count);
     for (int i = 0; i < p->weight_count && !ir->failed; i++)
-        if (p->weights[i].gradient >= 0)
+        if (has_curvature(p, i))
             p->weights[i].curvature = own_gradient(p, &second, p->weights[i].node);
     fanin__sweep_fini(&second);
 }
@@ -241,7 +248,7 @@ static void add_diagonal(fanin_program *p, const fanin__lowering *l, const int *
 /* Gradients of node `of`, given `seed` there. */
 static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, int seed) {
     const fanin_program_options *o = &p->options;
-    int count = 0, *wrt = fanin_calloc((size_t)(p->weight_count + p->input_count) + 1, sizeof(int));
+    int count = 0, *wrt = fanin_calloc((size_t)(p->weight_count + p->input_count) + 2, sizeof(int));
     if (!wrt) {
         fanin__ir_fail(&p->ir, FANIN_NOMEM, "no memory for the gradients");
         return;
@@ -251,6 +258,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
         if (l->statistics[p->weights[i].value] == -1) wrt[count++] = p->weights[i].node;
     for (int i = 0; i < p->input_count && inputs; i++)
         if (is_float(p, p->inputs[i].node)) wrt[count++] = p->inputs[i].node;
+    if (p->inner.node >= 0) wrt[count++] = p->inner.node;
     fanin__sweep sweep;
     fanin__gradient(&sweep, &p->ir, of, seed, wrt, count);
     for (int i = 0; i < p->weight_count && o->gradients && !p->ir.failed; i++)
@@ -261,15 +269,17 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
             p->roots[p->weights[i].gradient].descend = true;
             p->roots[p->weights[i].gradient].weight = p->weights[i].node;
         }
+    if (p->inner.node >= 0 && o->input_gradients && !p->ir.failed)
+        p->inner.gradient = own_gradient(p, &sweep, p->inner.node);
     for (int i = 0; i < p->input_count && o->input_gradients && !p->ir.failed; i++)
-        if (is_float(p, p->inputs[i].node))
+        if (p->inner.node < 0 && is_float(p, p->inputs[i].node))
             p->inputs[i].gradient = own_gradient(p, &sweep, p->inputs[i].node);
     for (int i = 0; i < p->graph->value_count && o->keep_values && !p->ir.failed; i++) {
         int node = l->ids[i];
         if (node >= 0 && node < sweep.count && sweep.adjoints[node] >= 0)
             p->gradients[i] = fanin__program_root(p, sweep.adjoints[node], false);
     }
-    if (o->curvature && o->gradients && !p->ir.failed) add_curvature(p, &sweep, wrt, count);
+    if (o->curvature && o->gradients && !p->ir.failed) add_curvature(p, &sweep, wrt);
     if (o->diagonal && o->gradients && !p->ir.failed) add_diagonal(p, l, wrt, count);
     fanin__sweep_fini(&sweep);
     fanin_free(wrt);
@@ -327,6 +337,8 @@ static fanin_status check_options(const fanin_program_options *o, fanin_err *err
         return fanin_err_set(err, FANIN_ARG,
                              "descend needs gradients, F32, one replica, no curvature, and not the "
                              "reference");
+    if (o->replicas && (o->inner || o->repeats))
+        return fanin_err_set(err, FANIN_ARG, "inner values and repeats are of one replica");
     if (o->cotangent && (o->loss || o->curvature))
         return fanin_err_set(err, FANIN_ARG, "gradients are of a loss or of a cotangent, not both");
     return FANIN_OK;
@@ -366,8 +378,30 @@ static void add_derivatives(fanin_program *p, const fanin__lowering *l, int loss
     if (tangent) fanin__program_add_tangent(p, output, l->statistics);
 }
 
+/* The value that stands in for the inputs. */
+static bool find_inner(fanin_program *p, const fanin__lowering *l) {
+    const char *name = p->options.inner;
+    if (!name) return true;
+    int value = fanin_graph_find(p->graph, name), node = value < 0 ? -1 : l->ids[value];
+    if (is_float(p, node)) {
+        p->inner = leaf_info(value, node, true);
+        return true;
+    }
+    fanin__ir_fail(&p->ir, FANIN_ARG, "no value '%s' of real numbers on the way to the outputs",
+                   name);
+    return false;
+}
+
+static bool find_curved(fanin_program *p) {
+    const char *name = p->options.curvature_of;
+    for (int i = 0; i < p->weight_count && name; i++)
+        if (!strcmp(name, p->graph->values[p->weights[i].value].name)) return true;
+    if (name) fanin__ir_fail(&p->ir, FANIN_ARG, "no weight '%s' to take the curvature of", name);
+    return !name;
+}
+
 static void build(fanin_program *p, fanin__lowering *l) {
-    if (!lower_graph(p, l)) return;
+    if (!lower_graph(p, l) || !find_inner(p, l) || !find_curved(p)) return;
     int loss = p->loss.emit ? add_loss(p, l) : -1;
     for (int i = 0; i < p->weight_count; i++) {
         int statistic = l->statistics[p->weights[i].value];
@@ -399,6 +433,7 @@ static fanin_status plan(fanin_program *p, fanin_err *err) {
     /* values that are read after a run are row-major */
     p->plan.channels_last =
         !p->options.reference && !p->options.keep_values && fanin__channels_last_pays(&p->ir);
+    if (p->options.repeats) p->plan.first_direction = p->input_count + 1;
     if (p->options.replicas)
         FANIN_TRY(fanin__replicas_create(p, err));
     else
@@ -432,6 +467,7 @@ static fanin_status create(const fanin_graph *graph, const fanin_program_options
     p->loss = loss;
     p->options = *options;
     p->loss_root = p->target = p->cotangent = p->tangent_root = -1;
+    p->inner = leaf_info(-1, -1, false);
     fanin__ir_init(&p->ir, options->dtype == FANIN_F64 ? FANIN_F64 : FANIN_F32);
     p->ir.bf16 = options->dtype == FANIN_BF16;
     p->ir.fuse = p->ir.dtype == FANIN_F32 && !options->reference && !options->curvature &&
@@ -442,7 +478,7 @@ static fanin_status create(const fanin_graph *graph, const fanin_program_options
     else if (status == FANIN_OK)
         status = plan(p, err);
     fanin_free(ids);
-    p->options.loss = NULL; /* the caller's memory */
+    p->options.loss = p->options.inner = p->options.curvature_of = NULL; /* the caller's memory */
     memset(p->options.input_dims, 0, sizeof p->options.input_dims);
     if (status != FANIN_OK) {
         fanin_program_destroy(p);

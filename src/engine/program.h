@@ -24,7 +24,7 @@ struct fanin_program {
     fanin__steps plan;
     fanin__root *roots;
     int root_count, root_capacity;
-    fanin__leaf_info *weights, *inputs;
+    fanin__leaf_info *weights, *inputs, inner; /* inner.node -1: none */
     int weight_count, input_count;
     int target, target_classes; /* node, -1: none; number of classes */
     int cotangent;              /* node, -1: none */
@@ -33,6 +33,7 @@ struct fanin_program {
     void *scratch;                     /* of the fast kernels */
     int direction_count;
     uint64_t runs;
+    bool ran;
     struct fanin__replicas *replicas; /* NULL: one network (replicas.h) */
 };
 

@@ -14,9 +14,10 @@ static void fill_uniform(const fanin_program *p, const fanin__step *s) {
     }
 }
 
-static fanin_status run_steps(fanin_program *p, fanin_err *err) {
+static fanin_status run_steps(fanin_program *p, bool all, fanin_err *err) {
     for (int i = 0; i < p->plan.step_count; i++) {
         fanin__step *s = &p->plan.steps[i];
+        if (!all && !s->moves) continue;
         /* the weights that made it tell who looks for the reason more than NaN would */
         if (s->descends && !isfinite(fanin_program_loss(p))) continue;
         if (s->fast)
@@ -41,7 +42,15 @@ static fanin_status check_targets(const fanin_program *p, fanin_err *err) {
 
 fanin_status fanin_program_run(fanin_program *p, fanin_err *err) {
     if (p->loss.emit && p->loss.info.target == FANIN_TARGET_CLASS) FANIN_TRY(check_targets(p, err));
-    FANIN_TRY(p->replicas ? fanin__replicas_run(p, err) : run_steps(p, err));
+    FANIN_TRY(p->replicas ? fanin__replicas_run(p, err) : run_steps(p, true, err));
     p->runs++;
+    p->ran = true;
     return FANIN_OK;
+}
+
+fanin_status fanin_program_repeat(fanin_program *p, fanin_err *err) {
+    if (!p->options.repeats || !p->ran)
+        return fanin_err_set(err, FANIN_ARG,
+                             "repeat: the program was not made for it, or never ran");
+    return run_steps(p, false, err);
 }

@@ -22,6 +22,10 @@ static int collect(fanin_program *p, const int *statistics, fanin__leaf_info **l
     int count = 0;
     for (int i = 0; i < p->weight_count && p->options.weight_tangent; i++)
         if (statistics[p->weights[i].value] == -1) leaves[count++] = &p->weights[i];
+    if (p->options.input_tangent && p->inner.node >= 0) {
+        leaves[count++] = &p->inner;
+        return count;
+    }
     for (int i = 0; i < p->input_count && p->options.input_tangent; i++)
         if (p->ir.nodes[p->inputs[i].node].dtype == p->ir.dtype) leaves[count++] = &p->inputs[i];
     return count;
@@ -29,7 +33,7 @@ static int collect(fanin_program *p, const int *statistics, fanin__leaf_info **l
 
 void fanin__program_add_tangent(fanin_program *p, int output, const int *statistics) {
     fanin__ir *ir = &p->ir;
-    size_t most = (size_t)(p->weight_count + p->input_count) + 1;
+    size_t most = (size_t)(p->weight_count + p->input_count) + 2;
     fanin__leaf_info **leaves = fanin_calloc(most, sizeof *leaves);
     int *wrt = fanin_calloc(most, sizeof *wrt);
     if (!leaves || !wrt) {

@@ -1,5 +1,8 @@
 /* hessian.c - the second derivative of the loss by exact products: extreme eigenvalues of the whole and of each
- * layer's block by Lanczos steps, its trace by random signs, and LeCun's estimate from single samples. */
+ * layer's block by Lanczos steps, its trace by random signs, and LeCun's estimate from gradients.
+ *
+ * Only the directions differ from product to product: the network's own pass and its gradient are done once a
+ * program. A layer's block has a program of its own, in which nothing moves before that layer. */
 #include <math.h>
 #include <string.h>
 
@@ -8,15 +11,22 @@
 #include "probe/second.h"
 #include "probe/spectral.h"
 
-enum { STEPS = 80, LAYER_STEPS = 40, TRACE_PROBES = 16, PRESENTATIONS = 400 };
+enum {
+    STEPS = 80,
+    LAYER_STEPS = 40,
+    TRACE_PROBES = 16,
+    PRESENTATIONS = 400,      /* of single samples */
+    WHOLE_PRESENTATIONS = 40, /* of the batch */
+};
+static const double tolerance = 5e-4;
 
-/* The weights that a vector speaks of: all that have a gradient, or one. */
+/* A program, and the weights that a vector speaks of: those with a product. */
 typedef struct block {
     fanin_program *program;
-    int only; /* weight, -1: all */
+    bool ran;
     fanin_err *err;
     const fanin_progress *progress;
-    int done, total; /* products, of as many as there may be */
+    int done, total; /* products and presentations, of as many as there may be */
 } block;
 
 static void report(const block *b) {
@@ -24,42 +34,34 @@ static void report(const block *b) {
         b->progress->report(b->progress->ctx, "Hessian", b->done, b->total);
 }
 
-static bool takes_part(const block *b, int i) {
-    return fanin_program_gradient(b->program, i).data && (b->only < 0 || b->only == i);
-}
-
 static size_t block_size(const block *b) {
     size_t n = 0;
     for (int i = 0; i < fanin_program_weight_count(b->program); i++)
-        if (takes_part(b, i)) n += fanin_program_weight(b->program, i).count;
+        n += fanin_program_curvature(b->program, i).count;
     return n;
 }
 
 static fanin_status product(void *ctx, bool transposed, const double *in, double *out) {
     block *b = ctx;
     (void)transposed;
-    size_t at = 0;
     for (int i = 0; i < fanin_program_weight_count(b->program); i++) {
         fanin_buffer v = fanin_program_direction(b->program, i);
-        if (!v.data) continue;
-        bool mine = takes_part(b, i);
-        for (size_t k = 0; k < v.count; k++) ((float *)v.data)[k] = mine ? (float)in[at + k] : 0;
-        if (mine) at += v.count;
+        for (size_t k = 0; k < v.count; k++) ((float *)v.data)[k] = (float)*in++;
     }
-    FANIN_TRY(fanin_program_run(b->program, b->err));
+    FANIN_TRY(b->ran ? fanin_program_repeat(b->program, b->err)
+                     : fanin_program_run(b->program, b->err));
+    b->ran = true;
     b->done++;
     report(b);
-    at = 0;
     for (int i = 0; i < fanin_program_weight_count(b->program); i++) {
         fanin_buffer h = fanin_program_curvature(b->program, i);
-        if (!takes_part(b, i)) continue;
-        for (size_t k = 0; k < h.count; k++) out[at + k] = (double)((const float *)h.data)[k];
-        at += h.count;
+        for (size_t k = 0; k < h.count; k++) *out++ = (double)((const float *)h.data)[k];
     }
     return FANIN_OK;
 }
 
-static fanin_status extremes(const fanin__subject *s, block *b, int steps, double tol, double *low,
+/* low NULL: not wanted. */
+static fanin_status extremes(const fanin__subject *s, block *b, int steps, double *low,
                              double *high) {
     size_t n = block_size(b);
     int end = b->done + steps;
@@ -69,9 +71,12 @@ static fanin_status extremes(const fanin__subject *s, block *b, int steps, doubl
                                 .ctx = b,
                                 .seed = s->seed,
                                 .stream = "check/hessian"};
-    fanin_status status = fanin__lanczos_extremes(&op, steps, tol, low, high, NULL);
-    b->done = end; /* it stops when nothing moves any more */
-    if (status == FANIN_NUMERIC) *low = *high = NAN;
+    fanin_status status = fanin__lanczos_extremes(&op, steps, tolerance, low, high, NULL);
+    b->done = end; /* it stops when they are found */
+    if (status == FANIN_NUMERIC) {
+        *high = NAN;
+        if (low) *low = NAN;
+    }
     if (status == FANIN_OK || status == FANIN_NUMERIC) return FANIN_OK;
     return fanin_err_set(b->err, status, "Hessian: %s", fanin_status_text(status));
 }
@@ -99,7 +104,40 @@ static fanin_status trace(const fanin__subject *s, block *b, fanin_hessian *out)
     return status;
 }
 
-/* ---- single samples --------------------------------------------------------------------------------- */
+/* ---- programs --------------------------------------------------------------------------------------- */
+
+static void copy_buffer(fanin_buffer from, fanin_buffer to) {
+    if (from.data && to.data) memcpy(to.data, from.data, from.count * fanin_dtype_size(from.dtype));
+}
+
+static void copy_weights(const fanin_program *from, fanin_program *to) {
+    for (int i = 0; i < fanin_program_weight_count(from); i++)
+        copy_buffer(fanin_program_weight(from, i), fanin_program_weight(to, i));
+}
+
+static void copy_samples(const fanin_program *from, fanin_program *to) {
+    for (int i = 0; i < fanin_program_input_count(from); i++)
+        copy_buffer(fanin_program_input(from, i), fanin_program_input(to, i));
+    copy_buffer(fanin_program_target(from), fanin_program_target(to));
+}
+
+/* Products with the Hessian in one weight, or in all (NULL), where program `at` is. */
+static fanin_status open_block(const fanin__subject *s, const fanin_program *at, const char *weight,
+                               block *b) {
+    const fanin_program_options po = {.batch = s->options->batch,
+                                      .loss = s->loss,
+                                      .gradients = true,
+                                      .curvature = true,
+                                      .curvature_of = weight,
+                                      .repeats = true};
+    b->ran = false;
+    FANIN_TRY(fanin_program_create(s->graph, &po, &b->program, b->err));
+    copy_weights(at, b->program);
+    copy_samples(at, b->program);
+    return FANIN_OK;
+}
+
+/* ---- gradients only --------------------------------------------------------------------------------- */
 
 static void copy_row(fanin_buffer from, fanin_buffer to, size_t row, size_t rows) {
     size_t bytes = from.count / rows * fanin_dtype_size(from.dtype);
@@ -113,124 +151,179 @@ static void take_sample(const fanin_program *all, fanin_program *one, size_t row
     copy_row(fanin_program_target(all), fanin_program_target(one), row, rows);
 }
 
-/* Adds scale times the gradient to g. */
-static void add_gradient(const block *b, double scale, double *g) {
-    size_t at = 0;
-    for (int i = 0; i < fanin_program_weight_count(b->program); i++) {
-        fanin_buffer d = fanin_program_gradient(b->program, i);
-        for (size_t k = 0; k < d.count && d.data; k++)
-            g[at + k] += scale * (double)((const float *)d.data)[k];
-        if (d.data) at += d.count;
-    }
+/* What is presented: single samples of `all`, or its whole batch. */
+typedef struct presented {
+    const fanin_program *all;
+    fanin_program *program;
+    size_t rows; /* 0: the whole batch */
+    size_t n;    /* elements of all weights that have a gradient */
+} presented;
+
+static size_t gradient_size(const fanin_program *p) {
+    size_t n = 0;
+    for (int i = 0; i < fanin_program_weight_count(p); i++) n += fanin_program_gradient(p, i).count;
+    return n;
 }
 
-static void set_weights(const block *b, const double *w, double scale, const double *psi) {
+/* g += scale times the gradient at w + step psi; the same dropout masks for the same `number`. */
+static fanin_status add_gradient(const presented *s, int number, double step, const double *psi,
+                                 double scale, double *g, fanin_err *err) {
     size_t at = 0;
-    for (int i = 0; i < fanin_program_weight_count(b->program); i++) {
-        fanin_buffer d = fanin_program_weight(b->program, i);
-        if (!fanin_program_gradient(b->program, i).data) continue;
+    for (int i = 0; i < fanin_program_weight_count(s->program); i++) {
+        fanin_buffer w = fanin_program_weight(s->program, i);
+        const float *w0 = fanin_program_weight(s->all, i).data;
+        if (!fanin_program_gradient(s->program, i).data) continue;
+        for (size_t k = 0; k < w.count; k++)
+            ((float *)w.data)[k] = (float)((double)w0[k] + step * psi[at + k]);
+        at += w.count;
+    }
+    fanin_program_set_run(s->program, (uint64_t)number);
+    FANIN_TRY(fanin_program_run(s->program, err));
+    at = 0;
+    for (int i = 0; i < fanin_program_weight_count(s->program); i++) {
+        fanin_buffer d = fanin_program_gradient(s->program, i);
         for (size_t k = 0; k < d.count; k++)
-            ((float *)d.data)[k] = (float)(w[at + k] + scale * psi[at + k]);
+            g[at + k] += scale * (double)((const float *)d.data)[k];
         at += d.count;
     }
-}
-
-/* LeCun et al. 1998, eq. 64: psi <- (1 - gamma) psi + gamma / alpha (g_p(w + alpha psi / |psi|) - g_p(w)), with
- * gamma falling to average over samples; |psi| tends to the largest eigenvalue. */
-static fanin_status online(const fanin_program *all, block *one, size_t rows, double *psi, size_t n,
-                           double *out) {
-    const double alpha = 0.01;
-    double *w = psi + n, *step = psi + 2 * n;
-    size_t at = 0;
-    for (int i = 0; i < fanin_program_weight_count(one->program); i++) {
-        fanin_buffer d = fanin_program_weight(one->program, i);
-        if (!fanin_program_gradient(one->program, i).data) continue;
-        for (size_t k = 0; k < d.count; k++) w[at + k] = (double)((const float *)d.data)[k];
-        at += d.count;
-    }
-    for (int t = 0; t < PRESENTATIONS; t++) {
-        double size = sqrt(fanin__inner(psi, psi, n)), gamma = fmax(1.0 / (t + 1), 0.02);
-        if (!(size > 0) || !isfinite(size)) break;
-        take_sample(all, one->program, (size_t)t % rows, rows);
-        memset(step, 0, n * sizeof *step);
-        set_weights(one, w, 0, psi);
-        FANIN_TRY(fanin_program_run(one->program, one->err));
-        add_gradient(one, -1, step);
-        set_weights(one, w, alpha / size, psi);
-        FANIN_TRY(fanin_program_run(one->program, one->err));
-        add_gradient(one, 1, step);
-        for (size_t i = 0; i < n; i++) psi[i] = (1 - gamma) * psi[i] + gamma / alpha * step[i];
-        if (fanin_interrupted()) return FANIN_INTERRUPTED;
-    }
-    *out = sqrt(fanin__inner(psi, psi, n));
     return FANIN_OK;
 }
 
-static bool samples_meet(const fanin_graph *g) {
-    for (int i = 0; i < g->node_count; i++)
-        if (!strcmp(g->nodes[i].op, "BatchNormalization")) return true;
-    return false;
+/* A thousandth of the weights' length. */
+static double step_length(const presented *s) {
+    double squares = 0;
+    for (int i = 0; i < fanin_program_weight_count(s->program); i++) {
+        const float *w = fanin_program_weight(s->all, i).data;
+        size_t n = fanin_program_gradient(s->program, i).count;
+        for (size_t k = 0; k < n; k++) squares += (double)w[k] * (double)w[k];
+    }
+    return squares > 0 ? 1e-3 * sqrt(squares) : 1e-3;
 }
 
-/* NaN where a single sample is another network (batch norm) or the graph fixes its batch. */
-static fanin_status measure_online(const fanin__subject *s, const fanin_program *all, double *out,
-                                   fanin_err *err) {
-    fanin_signal_options o = *s->options;
-    fanin__subject single = *s;
-    o.batch = 1;
-    o.inputs = NULL; /* the samples are copied from the program that holds all */
-    o.data = NULL;
-    single.options = &o;
-    *out = NAN;
-    fanin_buffer x = fanin_program_input(all, 0);
-    if (samples_meet(s->graph) || x.rank < 1 || x.dims[0] < 1) return FANIN_OK;
-    const fanin_program_options po = {.batch = 1, .loss = s->loss, .gradients = true};
-    block one = {.only = -1, .err = err};
-    FANIN_TRY(fanin_program_create(s->graph, &po, &one.program, err));
+/* LeCun et al. 1998, eq. 64: psi <- (1 - gamma) psi + gamma / alpha (g_p(w + alpha psi / |psi|) - g_p(w)), with
+ * gamma falling to average over samples; |psi| tends to the largest eigenvalue. The whole batch leaves nothing to
+ * average and has one g_p(w): with a half, eigenvalues of the other sign die out fastest. */
+static fanin_status online(const presented *s, block *b, double *psi, double *out) {
+    const double alpha = step_length(s);
+    const int count = s->rows ? PRESENTATIONS : WHOLE_PRESENTATIONS;
+    double *step = psi + s->n, *here = step + s->n;
+    for (int t = 0; t < count; t++) {
+        double size = sqrt(fanin__inner(psi, psi, s->n));
+        double gamma = s->rows ? fmax(1.0 / (t + 1), 0.02) : 0.5;
+        int number = s->rows ? t : 0;
+        if (!(size > 0) || !isfinite(size)) break;
+        if (s->rows) take_sample(s->all, s->program, (size_t)t % s->rows, s->rows);
+        if (s->rows || t == 0) {
+            memset(here, 0, s->n * sizeof *here);
+            FANIN_TRY(add_gradient(s, number, 0, psi, -1, here, b->err));
+        }
+        memcpy(step, here, s->n * sizeof *step);
+        FANIN_TRY(add_gradient(s, number, alpha / size, psi, 1, step, b->err));
+        for (size_t i = 0; i < s->n; i++) psi[i] = (1 - gamma) * psi[i] + gamma / alpha * step[i];
+        if (fanin_interrupted()) return FANIN_INTERRUPTED;
+        b->done++;
+        report(b);
+    }
+    *out = sqrt(fanin__inner(psi, psi, s->n));
+    return FANIN_OK;
+}
+
+/* A batch norm in one node or spelled out. */
+static fanin_status samples_meet(const fanin_graph *g, bool *meet, fanin_err *err) {
+    fanin_patterns *found;
+    FANIN_TRY(fanin_patterns_create(g, &found, err));
+    *meet = false;
+    for (int i = 0; i < found->count; i++)
+        *meet = *meet || found->items[i].kind == FANIN_PATTERN_BATCH_NORM;
+    fanin_patterns_destroy(found);
+    return FANIN_OK;
+}
+
+/* Single samples, unless one is another network than the batch (batch norm) or the graph fixes its batch. */
+static fanin_status open_presented(const fanin__subject *s, presented *p, fanin_err *err) {
+    fanin_buffer x = fanin_program_input(p->all, 0);
+    bool meet;
+    FANIN_TRY(samples_meet(s->graph, &meet, err));
+    fanin_program_options po = {.batch = 1, .loss = s->loss, .gradients = true};
+    if (!meet && x.rank > 0 && x.dims[0] > 0) {
+        FANIN_TRY(fanin_program_create(s->graph, &po, &p->program, err));
+        p->rows = (size_t)x.dims[0];
+        if (fanin_program_input(p->program, 0).dims[0] == 1) return FANIN_OK;
+        fanin_program_destroy(p->program);
+    }
+    po.batch = s->options->batch;
+    p->rows = 0;
+    FANIN_TRY(fanin_program_create(s->graph, &po, &p->program, err));
+    copy_samples(p->all, p->program);
+    return FANIN_OK;
+}
+
+static fanin_status measure_online(const fanin__subject *s, const fanin_program *at, block *b,
+                                   fanin_hessian *out) {
+    presented p = {.all = at};
+    FANIN_TRY(open_presented(s, &p, b->err));
+    copy_weights(at, p.program);
+    p.n = gradient_size(p.program);
+    out->online_whole = p.rows == 0;
+    size_t cells;
+    double *psi = fanin__size_mul(3, p.n, &cells) ? fanin_calloc(cells + 1, sizeof *psi) : NULL;
     fanin_status status = FANIN_OK;
-    if (fanin_program_input(one.program, 0).dims[0] == 1) {
-        status = fanin__fill_program(&single, one.program, err);
-        size_t n = block_size(&one), cells;
-        double *psi = fanin__size_mul(3, n, &cells) ? fanin_calloc(cells + 1, sizeof *psi) : NULL;
-        if (!psi) status = fanin_err_set(err, FANIN_NOMEM, "Hessian: no memory");
+    if (psi) {
         const fanin_law law = {.kind = FANIN_LAW_NORMAL, .b = 1};
         fanin_stream stream = fanin_stream_init(s->seed, "check/online");
-        if (status == FANIN_OK) {
-            (void)fanin_random_fill(&stream, 0, &law, 0, n, FANIN_F64, psi);
-            status = online(all, &one, (size_t)x.dims[0], psi, n, out);
-        }
-        fanin_free(psi);
+        (void)fanin_random_fill(&stream, 0, &law, 0, p.n, FANIN_F64, psi);
+        status = online(&p, b, psi, &out->online);
+    } else {
+        status = fanin_err_set(b->err, FANIN_NOMEM, "Hessian: no memory");
     }
-    fanin_program_destroy(one.program);
+    fanin_free(psi);
+    fanin_program_destroy(p.program);
     return status;
 }
 
 /* ---- all of it -------------------------------------------------------------------------------------- */
 
+static fanin_status measure_whole(const fanin__subject *s, const fanin_program *at, block *b,
+                                  fanin_hessian *out) {
+    FANIN_TRY(open_block(s, at, NULL, b));
+    fanin_status status = extremes(s, b, STEPS, &out->min, &out->max);
+    if (status == FANIN_OK) status = trace(s, b, out);
+    fanin_program_destroy(b->program);
+    out->lr_max = out->max > 0 ? 2 / out->max : NAN;
+    out->probes = TRACE_PROBES;
+    return status;
+}
+
+static fanin_status measure_layer(const fanin__subject *s, const fanin_program *at, int weight,
+                                  block *b, double *max) {
+    FANIN_TRY(open_block(s, at, fanin_program_weight_name(at, weight), b));
+    fanin_status status = extremes(s, b, LAYER_STEPS, NULL, max);
+    fanin_program_destroy(b->program);
+    return status;
+}
+
 fanin_status fanin__measure_hessian(const fanin__subject *s, const fanin__layer *layers,
                                     fanin_signal *signal, fanin_err *err) {
-    const fanin_program_options po = {
-        .batch = s->options->batch, .loss = s->loss, .gradients = true, .curvature = true};
+    const fanin_program_options po = {.batch = s->options->batch, .loss = s->loss};
     fanin_hessian *out = &signal->hessian;
-    block b = {.only = -1,
-               .err = err,
-               .progress = &s->options->progress,
-               .total = STEPS + TRACE_PROBES + signal->layer_count * LAYER_STEPS};
+    fanin_program *at; /* holds weights, inputs and targets for all others */
+    block b = {.err = err, .progress = &s->options->progress};
+    b.total = STEPS + TRACE_PROBES + PRESENTATIONS + signal->layer_count * LAYER_STEPS;
     report(&b);
-    FANIN_TRY(fanin_program_create(s->graph, &po, &b.program, err));
-    fanin_status status = fanin__fill_program(s, b.program, err);
-    if (status == FANIN_OK) status = extremes(s, &b, STEPS, 1e-5, &out->min, &out->max);
-    out->lr_max = out->max > 0 ? 2 / out->max : NAN;
-    if (status == FANIN_OK) status = trace(s, &b, out);
-    out->probes = TRACE_PROBES;
-    if (status == FANIN_OK) status = measure_online(s, b.program, &out->online, err);
-    for (int i = 0; i < signal->layer_count && status == FANIN_OK; i++) {
-        double low;
-        b.only = fanin__weight_index(b.program, layers[i].weight);
-        if (b.only >= 0)
-            status = extremes(s, &b, LAYER_STEPS, 1e-4, &low, &signal->layers[i].hessian_max);
+    FANIN_TRY(fanin_program_create(s->graph, &po, &at, err));
+    fanin_status status = fanin__fill_program(s, at, err);
+    if (status == FANIN_OK) status = measure_whole(s, at, &b, out);
+    if (status == FANIN_OK && !isfinite(out->max)) {
+        out->absent = "values that are not numbers";
+        out->online = NAN;
     }
-    fanin_program_destroy(b.program);
+    if (status == FANIN_OK && !out->absent) status = measure_online(s, at, &b, out);
+    b.done = STEPS + TRACE_PROBES + PRESENTATIONS;
+    for (int i = 0; i < signal->layer_count && status == FANIN_OK && !out->absent; i++) {
+        int weight = fanin__weight_index(at, layers[i].weight);
+        if (weight >= 0) status = measure_layer(s, at, weight, &b, &signal->layers[i].hessian_max);
+    }
+    fanin_program_destroy(at);
     if (status == FANIN_INTERRUPTED)
         return fanin_err_set(err, status, "stopped in the products with the Hessian");
     return status;

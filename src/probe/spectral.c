@@ -202,14 +202,30 @@ static fanin_status take_basis(size_t count, size_t n, double **basis) {
     return *basis ? FANIN_OK : FANIN_NOMEM;
 }
 
+/* The extreme Ritz values of `n` steps and what they may be off by: the residual beta_n |last component|, or its square
+ * over the distance to the next value where that is less (Parlett, The Symmetric Eigenvalue Problem, 11.7). */
+typedef struct ritz {
+    double low, high, low_error, high_error;
+} ritz;
+
+static double ritz_error(double residual, double gap) {
+    return gap > residual ? residual * residual / gap : residual;
+}
+
 static fanin_status ritz_extremes(const double *alpha, const double *beta, size_t n, double *work,
-                                  double *low, double *high) {
-    double *d = work, *e = work + n;
-    memcpy(d, alpha, n * sizeof *d);
-    memcpy(e, beta, n * sizeof *e);
-    FANIN_TRY(fanin__tridiagonal_eigen(n, d, e, NULL));
-    *low = d[0];
-    *high = d[n - 1];
+                                  ritz *out) {
+    double *d = work, *e = d + n, *last = e + n;
+    for (size_t i = 0; i < n; i++) { /* from the end: then the first components are the last */
+        d[i] = alpha[n - 1 - i];
+        e[i] = i + 1 < n ? beta[n - 2 - i] : 0;
+    }
+    FANIN_TRY(fanin__tridiagonal_eigen(n, d, e, last));
+    double gap = n > 1 ? d[1] - d[0] : 0, residual = beta[n - 1];
+    out->low = d[0];
+    out->high = d[n - 1];
+    out->low_error = ritz_error(residual * fabs(last[0]), gap);
+    gap = n > 1 ? d[n - 1] - d[n - 2] : 0;
+    out->high_error = ritz_error(residual * fabs(last[n - 1]), gap);
     return FANIN_OK;
 }
 
@@ -217,10 +233,11 @@ static fanin_status lanczos(const fanin__operator *op, size_t steps, double tol,
                             double *basis, double *low, double *high, int *taken) {
     size_t n = op->cols;
     double *v = block, *before = v + n, *r = before + n, *alpha = r + n, *beta = alpha + steps,
-           *work = beta + steps, bottom = 0, top = 0;
-    int still = 0;
+           *work = beta + steps;
+    int found = 0;
     draw_unit(op, 0, n, v);
     for (size_t k = 0; k < steps; k++) {
+        ritz now;
         if (fanin_interrupted()) return FANIN_INTERRUPTED;
         if (basis) memcpy(basis + k * n, v, n * sizeof *v);
         FANIN_TRY(op->product(op->ctx, false, v, r));
@@ -230,14 +247,14 @@ static fanin_status lanczos(const fanin__operator *op, size_t steps, double tol,
         if (k) add_scaled(r, -beta[k - 1], before, n);
         if (basis) orthogonalise(basis, k + 1, n, r);
         beta[k] = sqrt(fanin__inner(r, r, n));
-        FANIN_TRY(ritz_extremes(alpha, beta, k + 1, work, low, high));
-        double scale = fmax(fabs(*low), fabs(*high));
-        double moved = fmax(fabs(*high - top), fabs(*low - bottom));
-        still = moved <= tol * scale ? still + 1 : 0;
-        bottom = *low;
-        top = *high;
+        FANIN_TRY(ritz_extremes(alpha, beta, k + 1, work, &now));
+        *high = now.high;
+        if (low) *low = now.low;
         if (taken) *taken = (int)k + 1;
-        if (still == 3 || beta[k] <= 1e-12 * scale) break;
+        double scale = fmax(fabs(now.low), fabs(now.high));
+        double error = low ? fmax(now.low_error, now.high_error) : now.high_error;
+        found = error <= tol * scale ? found + 1 : 0;
+        if (found == 2 || beta[k] <= 1e-12 * scale) break;
         memcpy(before, v, n * sizeof *v);
         for (size_t i = 0; i < n; i++) v[i] = r[i] / beta[k];
     }
@@ -247,9 +264,10 @@ static fanin_status lanczos(const fanin__operator *op, size_t steps, double tol,
 fanin_status fanin__lanczos_extremes(const fanin__operator *op, int steps, double tol, double *low,
                                      double *high, int *taken) {
     size_t n = op->cols, most = (size_t)steps < n ? (size_t)steps : n, cells;
-    *low = *high = NAN;
+    *high = NAN;
+    if (low) *low = NAN;
     if (n == 0) return FANIN_OK;
-    if (!fanin__size_mul(3, n, &cells) || !fanin__size_add(cells, 4 * most + 8, &cells))
+    if (!fanin__size_mul(3, n, &cells) || !fanin__size_add(cells, 5 * most + 8, &cells))
         return FANIN_NOMEM;
     double *block = fanin_calloc(cells, sizeof *block);
     if (!block) return FANIN_NOMEM;

@@ -33,8 +33,8 @@ typedef struct fanin__operator {
     const char *stream;
 } fanin__operator;
 
-/* Extreme eigenvalues of a symmetric operator by at most `steps` Lanczos steps, until they move by less than
- * `tol` of the largest modulus in three steps on end. *taken: steps (NULL: not wanted). */
+/* Extreme eigenvalues of a symmetric operator (low NULL: the upper one only) by at most `steps` Lanczos steps, until
+ * their residuals leave less than `tol` of the largest modulus, twice on end. *taken: steps (NULL: not wanted). */
 fanin_status fanin__lanczos_extremes(const fanin__operator *op, int steps, double tol, double *low,
                                      double *high, int *taken);
 

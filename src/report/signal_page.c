@@ -102,7 +102,9 @@ static void figure_table(fanin_page *p, const fanin_signal *s) {
     const named curved[] = {
         {"Hessian, largest", h->max, "eigenvalue of the loss's second derivative"},
         {"Hessian, smallest", h->min, "below 0: a saddle"},
-        {"Hessian, on-line", h->online, "the largest from single samples (LeCun et al. 1998)"},
+        {"Hessian, on-line", h->online,
+         h->online_whole ? "the largest from gradients of the batch (LeCun et al. 1998)"
+                         : "the largest from single samples (LeCun et al. 1998)"},
         {"Hessian, trace", h->trace, "from random signs"},
         {"largest stable rate", h->lr_max, "2 / largest eigenvalue, for gradient descent"},
     };

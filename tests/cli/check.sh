@@ -78,7 +78,7 @@ check no_rate_no_ratio grep -q '"update_ratio":null' seeds.json
 # Beyond one pass, only where asked for.
 check plain_has_none sh -c "! grep -q 'hessian\"\|ntk\"' one.json"
 "$FANIN" check mlp:20-20x3-20,act=tanh --scheme lecun --batch 6 --spectrum --hessian --ntk --quiet --json >all.json
-for name in '"hessian":{"max":' '"online":' '"trace":' '"lr_max":' '"ntk":{"samples":6' '"alignment":' '"sigma_w2":' \
+for name in '"hessian":{"max":' '"online":' '"online_presents":"sample"' '"trace":' '"lr_max":' '"ntk":{"samples":6' '"alignment":' '"sigma_w2":' \
   '"samples":6,"exact":true,"singular_values":\['; do
   check "json: $name" grep -q "$name" all.json
 done

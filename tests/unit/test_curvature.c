@@ -365,6 +365,7 @@ static double *dense_hessian(fanin_program *p, size_t *n, size_t *first) {
     for (int i = 0; i < fanin_program_weight_count(p); i++) {
         fanin_buffer w = fanin_program_weight(p, i);
         first[i] = row;
+        if (!fanin_program_gradient(p, i).data) continue; /* a running statistic */
         for (size_t k = 0; k < w.count; k++, row++)
             for (int side = -1; side <= 1; side += 2) {
                 double kept = ((double *)w.data)[k];
@@ -379,7 +380,9 @@ static double *dense_hessian(fanin_program *p, size_t *n, size_t *first) {
     return a;
 }
 
-static void check_hessian(const char *net, const char *loss, int64_t batch, int64_t width) {
+/* online: how far LeCun's estimate may be off. */
+static void check_hessian(const char *net, const char *loss, int64_t batch, int64_t width,
+                          double online) {
     float x[BATCH_MAX * WIDTH_MAX];
     size_t first[32], n;
     const fanin_array input = inputs_of(x, batch, width), *inputs[] = {&input};
@@ -410,7 +413,9 @@ static void check_hessian(const char *net, const char *loss, int64_t batch, int6
     /* 16 probes; t with 15 degrees of freedom, two-sided 1e-4: 5.2 */
     assert_near(h->trace, trace, 5.2 * h->trace_error + 1e-4, 0);
     assert_true(h->trace_error < trace);
-    assert_near(h->online, w[n - 1], 0, 0.3);
+    assert_near(h->online, w[n - 1], 0, online);
+    assert_int_equal(h->online_whole, strstr(net, "norm=batch") != NULL);
+    assert_null(h->absent);
     fanin_free(a);
     fanin_free(w);
     fanin_free(block);
@@ -420,9 +425,22 @@ static void check_hessian(const char *net, const char *loss, int64_t batch, int6
 }
 
 TEST(hessians_are_those_of_differences) {
-    check_hessian("mlp:4-5-3,act=tanh", "cross_entropy", 12, 4);
-    check_hessian("mlp:3-4x2-2,act=softplus", "cross_entropy", 16, 3);
-    check_hessian("mlp:4-5-2,act=tanh", "mse", 10, 4);
+    check_hessian("mlp:4-5-3,act=tanh", "cross_entropy", 12, 4, 0.3);
+    check_hessian("mlp:3-4x2-2,act=softplus", "cross_entropy", 16, 3, 0.3);
+    check_hessian("mlp:4-5-2,act=tanh", "mse", 10, 4, 0.3);
+    /* samples meet: whole batches, nothing to average */
+    check_hessian("mlp:4-5-3,act=tanh,norm=batch", "cross_entropy", 12, 4, 0.03);
+}
+
+TEST(hessians_of_values_that_are_not_numbers) {
+    fanin_graph *g = load("mlp:4-5x2-3,act=identity");
+    const fanin_init_options init = {.scheme = "normal:std=1e18"};
+    fanin_signal *s =
+        measure(g, &init, (fanin_signal_options){.batch = 4, .loss = "mse", .hessian = true});
+    assert_non_null(s->hessian.absent);
+    assert_true(isnan(s->hessian.max) && isnan(s->hessian.online) && isnan(s->hessian.lr_max));
+    fanin_signal_destroy(s);
+    fanin_graph_destroy(g);
 }
 
 /* A linear unit: H = 2 <x x'> with the bias's 1 among the inputs, whatever the weights. */

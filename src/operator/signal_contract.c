@@ -289,6 +289,29 @@ static void product_back(fanin__signal *s, int node) {
     fanin__signal_give(s, n->inputs[1], &to_b);
 }
 
+/* A weight times a constant of equal elements, the state that a recurrent network starts from: a number for each unit,
+ * the same for all samples. */
+static void constant_state(fanin__signal *s, int node, int side, double value) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node];
+    int last = n->rank - 1, contracted = side == 1 ? last : last - 1;
+    double fan = (double)fanin__signal_node(s, n->inputs[1 - side])->dims[contracted];
+    double square = fan * value * value, sum = fan * value;
+    fanin__weight_law law = fanin__signal_law(s, node, operand_of(s, node, side), true, square);
+    fanin__signal_axes(v, n);
+    v->kind = FANIN__DATA;
+    for (int axis = 0; axis < n->rank; axis++) {
+        v->factors[axis].role = axis == contracted ? FANIN__CHANNEL : 0;
+        v->factors[axis].spread = axis != contracted;
+    }
+    double q = square * law.var + sum * sum * law.mean * law.mean;
+    v->m = (fanin__sites){sum * law.mean, q, q, q, q};
+    v->x = q > 0 ? fanin__signal_gaussian(s, (uint32_t)node, v->m) : fanin__signal_constant(s, 0);
+    fanin__signal_settle(s, v);
+    fanin__signal_fresh(s, v, node);
+    if (!(q > 0)) v->base = v->draw_count = 0;
+}
+
 void fanin__forward_matmul(fanin__signal *s, int node) {
     int side;
     if (weight_side(s, node, &side)) {
@@ -296,8 +319,13 @@ void fanin__forward_matmul(fanin__signal *s, int node) {
         return;
     }
     const fanin__value_signal *a = operand_of(s, node, 0), *b = operand_of(s, node, 1);
+    side = b->kind == FANIN__PARAM;
+    double value;
     if (a->kind == FANIN__DATA && b->kind == FANIN__DATA)
         product(s, node);
+    else if (operand_of(s, node, side)->kind == FANIN__PARAM &&
+             fanin__signal_uniform(s->ir, fanin__signal_node(s, node)->inputs[1 - side], &value))
+        constant_state(s, node, side, value);
     else if (a->kind == FANIN__DATA && b->kind == FANIN__KNOWN)
         constant_matmul(s, node, 1);
     else if (b->kind == FANIN__DATA && a->kind == FANIN__KNOWN)

@@ -204,6 +204,30 @@ static void take_part(fanin__signal *s, fanin__value_signal *v, const fanin__fac
     }
 }
 
+/* Of several single positions of one value each is another one: points in an order of its own, with what positions
+ * have in common (of Gaussians) from where all have it. */
+static void take_place(fanin__signal *s, int node, const fanin__value_signal *x,
+                       const fanin__factor *old, const pick *p) {
+    int from = fanin__signal_node(s, node)->inputs[0], slices = 0;
+    fanin__value_signal *v = &s->values[node];
+    double mm = x->m.mean * x->m.mean, var = x->m.q - mm, share = (x->m.b - mm) / var;
+    for (int r = s->first_reader[from]; r < s->first_reader[from + 1]; r++)
+        slices += fanin__signal_node(s, s->readers[r])->op == FANIN__SLICE;
+    bool one = slices > 1 && p->size == 1 && old->size > 1 && (old->role & FANIN__POSITION);
+    if (!one || v->kind != FANIN__DATA || !v->x || !(var > 0) || !(share < 0.99)) return;
+    if (share < 0.01) share = 0;
+    if (share > 0 && !x->normal) return;
+    float *y = fanin__signal_shuffle(s, (uint32_t)node, v->x), mean = (float)x->m.mean;
+    float common = (float)sqrt(share), own = (float)sqrt(1 - share);
+    for (int i = 0; y && i < FANIN__SITES * s->points; i++)
+        y[i] = mean + common * (v->x[i] - mean) + own * (y[i] - mean);
+    v->x = y;
+    if (share > 0)
+        v->draw_count = -1;
+    else
+        fanin__signal_drawn(s, v, node);
+}
+
 static void replace_axis(fanin__signal *s, fanin__value_signal *v, const fanin__value_signal *x,
                          int rank, const fanin__factor *f, int axis) {
     v->factor_count = 0;
@@ -248,6 +272,7 @@ static void part(fanin__signal *s, int node, const fanin__value_signal *x, int r
     now.size = p->size;
     replace_axis(s, v, x, rank, &now, p->axis);
     take_part(s, v, &old, p);
+    take_place(s, node, x, &old, p);
     absorb(s, v);
     v->base = v->x == x->x ? x->base : v->normal ? node + 1 : 0;
     if (v->kind == FANIN__DATA) fanin__signal_settle(s, v);
@@ -467,6 +492,45 @@ static void mix_channels(fanin__signal *s, int node, int axis) {
     }
 }
 
+static double product_of(const float *x, const float *y, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i] * (double)y[i];
+    return sum / n;
+}
+
+/* Steps of a sequence put together: what two have in common is what their points have, on average over near ones:
+ * what hears them one by one remembers few. */
+static void join_steps(fanin__signal *s, int node, const fanin__value_signal *main) {
+    enum { PAIRS = 64, NEAR = 4 };
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node];
+    int count = n->input_count, points = s->points;
+    if (count < 2 || count != n->dims[n->attr.axis] || fanin__signal_varies(main, FANIN__POSITION))
+        return;
+    double pair = 0, mean = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        int k = i * (count - 1) / PAIRS, left = count - 1 - k;
+        int l = k + 1 + i % (left < NEAR ? left : NEAR);
+        const fanin__value_signal *x = &s->values[n->inputs[k]], *y = &s->values[n->inputs[l]];
+        double size = sqrt(x->m.q * y->m.q);
+        if (!x->x || !y->x || !(size > 0)) return;
+        pair += product_of(x->x, y->x, points) / size / PAIRS;
+        mean += x->m.mean * y->m.mean / size / PAIRS;
+    }
+    float share = (float)fmin(fmax((pair - mean) / (1 - mean), 0), 1),
+          own = sqrtf(1 - share * share);
+    float *x = fanin__signal_array(s, FANIN__SITES), middle = (float)main->m.mean;
+    float *other = fanin__signal_shuffle(s, (uint32_t)node, main->x);
+    for (int i = 0; x && other && i < FANIN__SITES * points; i++) {
+        bool second = i / points & 1; /* sites B and D */
+        float at = main->x[i] - middle;
+        x[i] = middle + (second ? share * at + own * (other[i] - middle) : at);
+    }
+    v->x = x;
+    v->base = 0;
+    v->draw_count = -1;
+}
+
 static void concat_positions(fanin__signal *s, int node, const fanin__value_signal *main) {
     const fanin__node *n = fanin__signal_node(s, node);
     fanin__value_signal *v = &s->values[node];
@@ -489,8 +553,9 @@ static void concat_positions(fanin__signal *s, int node, const fanin__value_sign
     v->normal = main->normal;
     v->draws = main->draws;
     v->draw_count = main->draw_count;
+    join_steps(s, node, main);
     replace_axis(s, v, main, n->rank, &f, axis);
-    fanin__signal_settle(s, v);
+    if (v->x) fanin__signal_settle(s, v);
 }
 
 void fanin__forward_concat(fanin__signal *s, int node) {
@@ -499,6 +564,19 @@ void fanin__forward_concat(fanin__signal *s, int node) {
     int axis = n->attr.axis;
     const fanin__value_signal *main = largest(s, node, axis);
     if (!main) { /* weights behind weights: entries with the moments of all */
+        const fanin__value_signal *first = &s->values[n->inputs[0]];
+        bool one = first->kind == FANIN__PARAM && first->weight >= 0;
+        for (int k = 1; k < n->input_count; k++) {
+            const fanin__value_signal *x = &s->values[n->inputs[k]];
+            one = one && x->kind == FANIN__PARAM && x->weight == first->weight &&
+                  x->factor == first->factor;
+        }
+        if (one) { /* parts of one weight in another order: gates, as exporters turn them */
+            copy(v, first);
+            forget(v);
+            fanin__signal_axes(v, n);
+            return;
+        }
         double q = 0, mean = 0, total = (double)n->dims[axis];
         for (int k = 0; k < n->input_count; k++) {
             const fanin__value_signal *x = &s->values[n->inputs[k]];

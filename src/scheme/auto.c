@@ -27,7 +27,9 @@ double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *inf
         snprintf(why, size, "output layer, small logits of %.0f classes", a->classes);
         return logit_share * log(c);
     }
-    if (info->closes && use->stream > 0 && !use->shortcut && a->tensors->residuals > 1) {
+    /* a sum of what a step hears and of the state behind it is no residual sum */
+    bool state = a->laws[info - a->tensors->items].state;
+    if (info->closes && !state && use->stream > 0 && !use->shortcut && a->tensors->residuals > 1) {
         /* a stream as small as a tied table's is let grow: a branch in proportion would start with nothing */
         double stream = fmax(use->stream, least_stream);
         snprintf(why, size, "closes a residual branch, 1/%d of the stream's %.3g",
@@ -53,8 +55,15 @@ static void choose_scale(const fanin__analysis *a, fanin__law_of *law,
 void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin__law_of *law,
                         const fanin__weight_use *use) {
     bool table = info->tensor.cls == FANIN_CLASS_EMBEDDING;
+    if (use->layer && !(use->unit > 0)) { /* a state of zeros: the next step says */
+        if (law->chosen) return;
+        law->var = 1 / fmax(info->tensor.fan_in, 1);
+        snprintf(law->why, sizeof law->why, "meets zeros only: 1/fan_in");
+        return;
+    }
     if (use->layer) {
-        double var = use->unit > 0 ? law->target / use->unit : 1 / fmax(info->tensor.fan_in, 1);
+        double var = law->target / (law->state && law->late > 0 ? law->late : use->unit);
+        law->now = use->unit;
         if (law->chosen && !table) return;
         if (law->chosen && fabs(var / law->var - 1) > 0.01) a->again = true;
         law->var = var;
@@ -70,6 +79,11 @@ void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin
         case FANIN_CLASS_CLASS_TOKEN:
             law->var = beside ? use->stream : 1;
             snprintf(law->why, sizeof law->why, "as large as the tokens that follow");
+            break;
+        case FANIN_CLASS_RECURRENT_INPUT:
+        case FANIN_CLASS_RECURRENT_HIDDEN:
+            law->var = 1 / fmax(info->tensor.fan_in, 1);
+            snprintf(law->why, sizeof law->why, "1/fan_in keeps the size of a state");
             break;
         default: law->var = 1; snprintf(law->why, sizeof law->why, "rows of second moment 1");
         }
@@ -124,7 +138,7 @@ fanin_status fanin__auto_plan(fanin_plan *plan, const bool *open, fanin__auto_ro
         const fanin__law_of *law = &a.laws[i];
         char text[64], reason[256];
         if (!open[i]) continue;
-        if (!law->chosen) {
+        if (!law->chosen && !law->state) {
             bool scale = plan->rows[i].tensor.cls == FANIN_CLASS_NORM_SCALE;
             status = set(ctx, i, scale ? "ones" : "he_normal",
                          "auto: the outputs do not depend on it", NAN);

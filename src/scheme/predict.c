@@ -25,10 +25,11 @@ static fanin__weight_law law_of(void *ctx, const fanin__weight_use *use) {
     if (use->layer) {
         char why[sizeof law->why];
         double target = fanin__auto_target(a, info, use, why, sizeof why);
-        bool first = isnan(law->target);
+        bool first = isnan(law->target) && use->unit > 0;
+        law->state = law->state || !(use->unit > 0);
         if (first) {
             law->target = target;
-            law->unit = use->unit;
+            law->unit = law->state && law->late > 0 ? law->late : use->unit;
             law->stream = use->stream;
             memcpy(law->why, why, sizeof why);
         }
@@ -147,6 +148,16 @@ static fanin_status one_run(fanin__analysis *a, const fanin_predict_options *o, 
     return status;
 }
 
+/* A state grows over its first steps: its weight is chosen for the last. */
+static void settle_states(fanin__analysis *a) {
+    for (int i = 0; i < a->tensors->count; i++) {
+        fanin__law_of *law = &a->laws[i];
+        if (law->fixed || !law->state || !(law->now > 0)) continue;
+        if (fabs(law->late / law->now - 1) > 0.05) a->again = true;
+        law->late = law->now;
+    }
+}
+
 fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options *o,
                                  fanin_prediction *out, fanin_err *err) {
     enum { BATCH = 32, RUNS = 4 };
@@ -166,6 +177,7 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
             if (a->tensors->items[i].tensor.cls != FANIN_CLASS_EMBEDDING) a->laws[i].chosen = false;
         }
         status = one_run(a, o, p, nodes, out, err);
+        settle_states(a);
         if (!a->again) break;
     }
     fanin_program_destroy(p);

@@ -10,6 +10,9 @@
 /* A tensor's law: given (`fixed`), or chosen where the signal first meets it. */
 typedef struct fanin__law_of {
     bool fixed, chosen;
+    bool state; /* a use of it saw zeros: what a recurrent network starts from */
+    double now,
+        late; /* unit of a state's weight at its last use, and at that of the run before; 0 */
     double mean, var;
     double unit, stream, target; /* of a weighted layer; NaN: none. See fanin__weight_use */
     char why[96];

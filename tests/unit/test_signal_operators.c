@@ -195,3 +195,89 @@ TEST(gates_of_few_units_are_healthy) {
     assert_true(some);
     fanin_graph_destroy(g);
 }
+
+/* ---- recurrent networks ---------------------------------------------------------------------------------- */
+
+enum { STEPS = 10, FEATURES = 24 };
+
+static int sequence(const char *name, fanin_graph_builder **b) {
+    const int64_t dims[3] = {-1, STEPS, FEATURES}, turn[3] = {1, 0, 2};
+    const fanin_attr perm = {
+        .name = "perm", .type = FANIN_ATTR_INTS, .ints = (int64_t *)turn, .count = 3};
+    assert_ok(fanin_graph_builder_create(name, 17, b));
+    int x = fanin_graph_input(*b, "x", FANIN_F32, 3, dims);
+    return node(*b, "Transpose", &x, 1, &perm, 1);
+}
+
+/* Element `at` of the first axis, which goes. */
+static int element(fanin_graph_builder *b, int x, int64_t at) {
+    char name[32];
+    snprintf(name, sizeof name, "index%d.%d", x, (int)at);
+    return two(b, "Gather", x, fanin_graph_initializer(b, name, FANIN_I64, 0, NULL, &at));
+}
+
+static int lstm(fanin_graph_builder *b, int x, int layer, int64_t in) {
+    const int64_t w[3] = {1, 4 * WIDTH, in}, r[3] = {1, 4 * WIDTH, WIDTH}, one_axis = 1, axis = 1;
+    const fanin_attr hidden = {.name = "hidden_size", .type = FANIN_ATTR_INT, .i = WIDTH};
+    char name[3][32];
+    snprintf(name[0], sizeof name[0], "lstm%d.w", layer);
+    snprintf(name[1], sizeof name[1], "lstm%d.r", layer);
+    snprintf(name[2], sizeof name[2], "lstm%d.axes", layer);
+    int in_out[3] = {x, weight(b, name[0], 3, w), weight(b, name[1], 3, r)};
+    int y = node(b, "LSTM", in_out, 3, &hidden, 1);
+    return two(b, "Squeeze", y,
+               fanin_graph_initializer(b, name[2], FANIN_I64, 1, &one_axis, &axis));
+}
+
+static fanin_graph *classify(fanin_graph_builder *b, int x) {
+    const int64_t dims[2] = {WIDTH, CLASSES};
+    fanin_graph *g;
+    fanin_err err = {0};
+    fanin_graph_output(b, two(b, "MatMul", x, weight(b, "output.weight", 2, dims)), "y");
+    assert_ok_err(fanin_graph_builder_finish(b, &g, &err), err);
+    return g;
+}
+
+/* Inputs of different steps are different ones: taken as one, what the cells add up is five times as large. */
+TEST(an_lstm_hears_something_new_at_each_step) {
+    fanin_graph_builder *b;
+    int x = sequence("lstm", &b);
+    x = lstm(b, x, 0, FEATURES);
+    as_predicted(classify(b, element(b, x, STEPS - 1)), "lstm");
+    x = sequence("two lstms", &b);
+    x = lstm(b, lstm(b, x, 0, FEATURES), 1, WIDTH);
+    as_predicted(classify(b, element(b, x, STEPS - 1)), "two lstms");
+}
+
+/* h = tanh(W x + U h), step by step with the same W and U: with targets of 1 for both the gradient keeps its size, and
+ * W x + U h is no residual sum. */
+TEST(a_recurrent_cell_keeps_its_gradient) {
+    const int64_t wide[2] = {FEATURES, WIDTH}, square[2] = {WIDTH, WIDTH}, start[2] = {1, WIDTH};
+    const int64_t rank = 2;
+    fanin_graph_builder *b;
+    fanin_err err = {0};
+    fanin_signal *s;
+    int x = sequence("cell", &b), w = weight(b, "w", 2, wide), u = weight(b, "u", 2, square);
+    int h =
+        one(b, "ConstantOfShape", fanin_graph_initializer(b, "start", FANIN_I64, 1, &rank, start));
+    for (int t = 0; t < STEPS; t++)
+        h = one(b, "Tanh",
+                two(b, "Add", two(b, "MatMul", element(b, x, t), w), two(b, "MatMul", h, u)));
+    fanin_graph *g = classify(b, h);
+    const fanin_init_options init = {.scheme = "auto", .seed = 11};
+    const fanin_signal_options o = {.batch = BATCH, .seeds = NETS};
+    assert_ok_err(fanin_signal_measure(g, &init, &o, &s, &err), err);
+    assert_int_equal(s->unpredicted[0], 0);
+    for (int i = 0; i < s->layer_count; i++) {
+        const fanin_layer_signal *l = &s->layers[i];
+        if (!(l->predicted_second_moment > 0)) continue; /* zeros times U */
+        double ratio = l->second_moment / l->predicted_second_moment;
+        if (!(ratio > 0.7 && ratio < 1.4)) fail_msg("%s: %g of the prediction", l->name, ratio);
+        ratio = l->second_moment / l->target_second_moment;
+        if (!(ratio > 0.5 && ratio < 2)) fail_msg("%s: %g of the target", l->name, ratio);
+    }
+    assert_true(fabs(s->backward_slope) < 0.08); /* with U as a residual branch 0.2 */
+    assert_int_equal(s->verdict, FANIN_VERDICT_HEALTHY);
+    fanin_signal_destroy(s);
+    fanin_graph_destroy(g);
+}

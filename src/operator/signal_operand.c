@@ -195,5 +195,7 @@ float *fanin__signal_operand(fanin__signal *s, int node, int operand,
     if (v->x) v->m = fanin__signal_moments(s, v->x);
     fanin__signal_drawn(s, v, id);
     if (!(v->m.q > v->m.mean * v->m.mean * (1 + 1e-9))) v->draw_count = 0;
+    v->normal = v->kind == FANIN__PARAM && v->draw_count > 0;
+    v->base = v->normal ? id + 1 : 0;
     return v->x;
 }

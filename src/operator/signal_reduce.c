@@ -64,11 +64,11 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
     double mm = x->m.mean * x->m.mean, total = k.sample * k.place * k.channel;
     double q = x->m.q - mm, a = x->m.a - mm, b = x->m.b - mm, c = x->m.c - mm;
     bool positive = never_negative(s, x->x);
-    if (positive) { /* pair moments of squares are no more than noise below a few times 1/sqrt(points) */
+    if (positive) { /* squares: no pair of many that are alike goes against another, and little is noise */
         double noise = 2 * q / sqrt(s->points);
-        a = fabs(a) < noise ? 0 : a;
-        b = fabs(b) < noise ? 0 : b;
-        c = fabs(c) < noise ? 0 : c;
+        a = a < noise ? 0 : a;
+        b = b < noise ? 0 : b;
+        c = c < noise ? 0 : c;
     }
     double places = fmax(q + (k.place - 1) * b, 0) / k.place,
            across = (a + (k.place - 1) * c) / k.place;
@@ -123,7 +123,7 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
     }
     if (positive && rest < 0.5 * all) { /* mostly the points themselves */
         for (int i = 0; i < FANIN__SITES * n; i++) y[i] = y[i] > 0 ? y[i] : 0;
-    } else if (positive && mm > 0) { /* mostly noise: lognormal, the same two moments */
+    } else if (positive && mm > 0 && all > 0) { /* mostly noise: lognormal, the same two moments */
         float spread = (float)sqrt(log1p(all / mm)), size = (float)sqrt(all);
         for (int i = 0; i < FANIN__SITES * n; i++)
             y[i] = mean * expf(spread * ((y[i] - mean) / size - 0.5f * spread));

@@ -109,11 +109,13 @@ typedef struct fanin_layer_signal {
     double grad_range, grad_bins[FANIN_HISTOGRAM_BINS];
 } fanin_layer_signal;
 
-/* Singular values of the derivative of the first output in the first input, of the first seed's network:
+/* Singular values of the derivative of the first output in the first input (`embedded`: that holds ids, and the
+ * derivative is in what is looked up for them, all tokens of a sample together), of the first seed's network:
  * per sample where samples do not meet inside the network, of the whole batch where they do (batch
- * norm). NaN where the input holds no real numbers, or where it was not asked for. */
+ * norm). NaN where it was not asked for; `absent` says why. */
 typedef struct fanin_jacobian_spectrum {
     double mean, max, min, mean_square; /* over the min(in, out) values of each sample */
+    bool embedded;
     bool exact;  /* from dense matrices; otherwise estimated: min from above, max from below */
     int samples; /* that were looked at */
     size_t inputs, outputs; /* numbers in and out, of one sample or of the batch */
@@ -127,7 +129,7 @@ typedef struct fanin_jacobian_spectrum {
     size_t bins;
     double *theory;
     const char *
-        absent; /* why there is none, a sentence's end ("the input holds ids"); NULL where there is one */
+        absent; /* why there is none, a sentence's end ("samples meet in a batch norm"); NULL where there is one */
 } fanin_jacobian_spectrum;
 
 /* Second derivative of the loss in all weights, of the first seed's network and batch. */

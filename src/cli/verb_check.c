@@ -76,6 +76,7 @@ static json_t *jacobian_json(const fanin_jacobian_spectrum *j) {
     }
     for (size_t i = 0; i < j->count; i++) json_array_append_new(values, cli_number(j->values[i]));
     json_object_set_new(o, "singular_values", values);
+    json_object_set_new(o, "embedded", json_boolean(j->embedded));
     json_object_set_new(o, "absent", cli_text(j->absent));
     return o;
 }
@@ -273,8 +274,8 @@ static void print_more(const fanin_signal *s) {
     const fanin_tangent_kernel *k = &s->kernel;
     char text[160];
     if (j->samples)
-        printf("Jacobian, input to output: singular values %.3g mean, %.3g to %.3g\n", j->mean,
-               j->min, j->max);
+        printf("Jacobian, %s to output: singular values %.3g mean, %.3g to %.3g\n",
+               j->embedded ? "embedding" : "input", j->mean, j->min, j->max);
     else if (j->absent)
         cli_wrapped(strcat(strcpy(text, "Jacobian, input to output: none, "), j->absent), 0);
     if (h->absent)

@@ -21,11 +21,31 @@ enum {
 /* A program, and what one sample is of it. */
 typedef struct view {
     fanin_program *program;
+    const char *inner; /* stands in for the input; NULL: none */
+    bool repeats, ran;
     size_t batch, inputs, outputs; /* samples; numbers of one sample */
 } view;
 
-static bool sees(const fanin_program *p, view *v) {
-    fanin_buffer x = fanin_program_input(p, 0), y = fanin_program_output(p, 0);
+static fanin_buffer input_gradient(const view *v) {
+    return v->inner ? fanin_program_inner_gradient(v->program)
+                    : fanin_program_input_gradient(v->program, 0);
+}
+
+static fanin_buffer input_direction(const view *v) {
+    return v->inner ? fanin_program_inner_direction(v->program)
+                    : fanin_program_input_direction(v->program, 0);
+}
+
+/* Of another direction or cotangent than before: the network's own pass is done once. */
+static fanin_status run_again(view *v, fanin_err *err) {
+    FANIN_TRY(v->ran ? fanin_program_repeat(v->program, err) : fanin_program_run(v->program, err));
+    v->ran = true;
+    return FANIN_OK;
+}
+
+static bool sees(const fanin_program *p, bool forward, view *v) {
+    fanin_buffer x = forward ? input_direction(v) : input_gradient(v);
+    fanin_buffer y = fanin_program_output(p, 0);
     if (!x.data || x.dtype != FANIN_F32 || y.dtype != FANIN_F32 || x.count == 0 || y.count == 0)
         return false;
     bool apart = x.rank > 0 && y.rank > 0 && x.dims[0] == y.dims[0];
@@ -39,10 +59,13 @@ static fanin_status open_view(const fanin__subject *s, bool forward, view *v, fa
     const fanin_program_options po = {.batch = s->options->batch,
                                       .cotangent = !forward,
                                       .input_gradients = !forward,
-                                      .input_tangent = forward};
+                                      .input_tangent = forward,
+                                      .inner = v->inner,
+                                      .repeats = v->repeats};
+    v->ran = false;
     FANIN_TRY(fanin_program_create(s->graph, &po, &v->program, err));
     fanin_status status = fanin__fill_program(s, v->program, err);
-    if (status == FANIN_OK && !sees(v->program, v))
+    if (status == FANIN_OK && !sees(v->program, forward, v))
         status = fanin_err_set(err, FANIN_INTERNAL, "%s: no real input", s->graph->name);
     if (status == FANIN_OK) return FANIN_OK;
     fanin_program_destroy(v->program);
@@ -98,7 +121,7 @@ static fanin_status dense_rows(const view *v, size_t samples, double *j, bool *m
     fanin_status status = rows_keep(v, &r);
     if (status != FANIN_OK) fanin_err_set(err, status, "Jacobian: no memory for the samples");
     float *u = fanin_program_cotangent(v->program).data;
-    const float *g = fanin_program_input_gradient(v->program, 0).data;
+    const float *g = input_gradient(v).data;
     *meet = false;
     for (size_t at = 0; at < wanted && status == FANIN_OK && !*meet; at += per_pass) {
         size_t count = wanted - at < per_pass ? wanted - at : per_pass;
@@ -181,12 +204,11 @@ static void to_float(const double *in, float *out, size_t n) {
 
 static fanin_status product(void *ctx, bool transposed, const double *in, double *out) {
     both *b = ctx;
-    fanin_program *p = transposed ? b->back.program : b->forward.program;
-    fanin_buffer from =
-        transposed ? fanin_program_cotangent(p) : fanin_program_input_direction(p, 0);
-    fanin_buffer to = transposed ? fanin_program_input_gradient(p, 0) : fanin_program_tangent(p);
+    view *v = transposed ? &b->back : &b->forward;
+    fanin_buffer from = transposed ? fanin_program_cotangent(v->program) : input_direction(v);
+    fanin_buffer to = transposed ? input_gradient(v) : fanin_program_tangent(v->program);
     to_float(in, from.data, from.count);
-    FANIN_TRY(fanin_program_run(p, b->err));
+    FANIN_TRY(run_again(v, b->err));
     for (size_t i = 0; i < to.count; i++) out[i] = (double)((const float *)to.data)[i];
     return FANIN_OK;
 }
@@ -210,7 +232,8 @@ static fanin_status coupled_rows(both *b, fanin_jacobian_spectrum *out, fanin_er
 
 static fanin_status whole_batch(const fanin__subject *s, view *back, fanin_jacobian_spectrum *out,
                                 fanin_err *err) {
-    both b = {.back = *back, .err = err};
+    both b = {.back = *back, .forward = {.inner = back->inner, .repeats = true}, .err = err};
+    b.back.ran = false;
     FANIN_TRY(fanin__fill_program(s, back->program, err));
     size_t rows = back->batch * back->outputs, cols = back->batch * back->inputs;
     if (rows <= COUPLED_ROWS && rows * cols <= CELLS_MAX) return coupled_rows(&b, out, err);
@@ -244,15 +267,41 @@ static int64_t few_rows(const fanin_signal_options *o, size_t outputs) {
     return o->inputs ? o->batch : (int64_t)(samples * outputs + 1);
 }
 
+/* What is looked up in a table of weights for the ids of the first input: the name, or NULL. */
+static const char *embedding_of(const fanin_graph *g) {
+    static const char *const passed[] = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity"};
+    for (int i = 0; i < g->node_count; i++) {
+        const fanin_node *n = &g->nodes[i];
+        if (strcmp(n->op, "Gather") != 0 || n->input_count < 2) continue;
+        const fanin_value *table = &g->values[n->inputs[0]];
+        int ids = n->inputs[1];
+        while (ids >= 0 && g->values[ids].producer >= 0) {
+            const fanin_node *before = &g->nodes[g->values[ids].producer];
+            bool passes = false;
+            for (size_t k = 0; k < FANIN_COUNT(passed); k++)
+                passes = passes || !strcmp(before->op, passed[k]);
+            if (!passes) break;
+            ids = before->inputs[0];
+        }
+        if (ids == g->inputs[0] && (table->flags & FANIN_VALUE_INITIALIZER) &&
+            fanin_dtype_is_float(table->dtype))
+            return g->values[n->outputs[0]].name;
+    }
+    return NULL;
+}
+
 fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, bool large, size_t outputs,
                                      fanin_signal *signal, fanin_err *err) {
     fanin_jacobian_spectrum *out = &signal->jacobian;
     const fanin_graph *g = s->graph;
     *out = (fanin_jacobian_spectrum){.mean = NAN, .max = NAN, .min = NAN, .mean_square = NAN};
-    if (g->input_count < 1 || !fanin_dtype_is_float(g->values[g->inputs[0]].dtype)) {
-        out->absent = "the input holds no real numbers";
+    bool real = g->input_count > 0 && fanin_dtype_is_float(g->values[g->inputs[0]].dtype);
+    const char *inner = real || g->input_count == 0 ? NULL : embedding_of(g);
+    if (!real && !inner) {
+        out->absent = "the input holds no real numbers, and no ids of an embedding";
         return FANIN_OK;
     }
+    out->embedded = inner != NULL;
     if (!full && large) {
         out->absent = "more than 2 Mi weights; --spectrum looks";
         return FANIN_OK;
@@ -261,7 +310,7 @@ fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, bool la
         out->absent = "more outputs than samples; --spectrum looks";
         return FANIN_OK;
     }
-    view v = {.program = NULL};
+    view v = {.inner = inner, .repeats = full};
     bool meet = false;
     fanin_signal_options o = *s->options;
     fanin__subject subject = *s;

@@ -95,7 +95,9 @@ static void figure_table(fanin_page *p, const fanin_signal *s) {
         {"expected loss", s->expected_loss, "over random targets, given these outputs"},
         {"signal", s->forward_slope, "decades a layer, towards the output"},
         {"gradient", s->backward_slope, "decades a layer, towards the output"},
-        {"Jacobian, mean", s->jacobian.mean, "singular value from input to output"},
+        {"Jacobian, mean", s->jacobian.mean,
+         s->jacobian.embedded ? "singular value from embedding to output"
+                              : "singular value from input to output"},
         {"Jacobian, largest", s->jacobian.max, "how much a small change grows at most"},
         {"Jacobian, smallest", s->jacobian.min, "and at least"},
     };

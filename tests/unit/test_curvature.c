@@ -228,6 +228,60 @@ TEST(where_there_is_no_jacobian) {
     fanin_graph_destroy(g);
 }
 
+static int falling(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+/* y = tanh(table[ids] W): the derivative is in what was looked up, all tokens of a sample together. */
+TEST(jacobians_of_embedded_tokens) {
+    enum { N = 3, T = 2, ROWS = 7, D = 3, OUT = 4, EACH = T * D };
+    float table[ROWS * D], w[D * OUT];
+    static const int64_t ids[N * T] = {0, 4, 6, 1, 2, 2};
+    for (int i = 0; i < ROWS * D; i++) table[i] = (float)sin(1.7 * i * i + 0.2);
+    for (int i = 0; i < D * OUT; i++) w[i] = (float)cos(2.3 * i * i);
+    fanin_graph_builder *b;
+    assert_ok(fanin_graph_builder_create("tokens", 17, &b));
+    int in = fanin_graph_input(b, "ids", FANIN_I64, 2, (int64_t[]){N, T});
+    int t = fanin_graph_initializer(b, "table", FANIN_F32, 2, (int64_t[]){ROWS, D}, table);
+    int m = fanin_graph_initializer(b, "w", FANIN_F32, 2, (int64_t[]){D, OUT}, w);
+    int cast = fanin_graph_node(b, "Identity", "", (int[]){in}, 1, NULL, 0, 1);
+    int x = fanin_graph_node(b, "Gather", "", (int[]){t, cast}, 2, NULL, 0, 1);
+    int y = fanin_graph_node(b, "MatMul", "", (int[]){x, m}, 2, NULL, 0, 1);
+    fanin_graph_output(b, fanin_graph_node(b, "Tanh", "", (int[]){y}, 1, NULL, 0, 1), "y");
+    fanin_graph *g;
+    assert_ok(fanin_graph_builder_finish(b, &g, NULL));
+    const fanin_array given = {.name = "",
+                               .dtype = FANIN_I64,
+                               .rank = 2,
+                               .dims = {N, T},
+                               .data = ids,
+                               .size = sizeof ids},
+                      *inputs[] = {&given};
+    fanin_signal *s =
+        measure(g, NULL, (fanin_signal_options){.batch = N, .inputs = inputs, .spectrum = true});
+    double want[N * EACH];
+    for (int n = 0; n < N; n++) {
+        double j[T * OUT * EACH] = {0};
+        for (int k = 0; k < T; k++)
+            for (int o = 0; o < OUT; o++) {
+                double sum = 0;
+                for (int i = 0; i < D; i++)
+                    sum += (double)table[ids[n * T + k] * D + i] * (double)w[i * OUT + o];
+                for (int i = 0; i < D; i++)
+                    j[(k * OUT + o) * EACH + k * D + i] =
+                        (1 - tanh(sum) * tanh(sum)) * (double)w[i * OUT + o];
+            }
+        assert_ok(fanin__singular_values(T * OUT, EACH, j, want + n * EACH));
+    }
+    qsort(want, N * EACH, sizeof *want, falling);
+    assert_true(s->jacobian.embedded && s->jacobian.exact && !s->jacobian.absent);
+    assert_int_equal(s->jacobian.count, N * EACH);
+    for (int i = 0; i < N * EACH; i++) assert_near(s->jacobian.values[i], want[i], 1e-5, 1e-4);
+    fanin_signal_destroy(s);
+    fanin_graph_destroy(g);
+}
+
 /* Too many outputs for a dense matrix: products only. One linear layer, J = W for every sample. */
 TEST(wide_outputs_go_by_products) {
     enum { IN = 24, OUT = 1100 };

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "compute/compute.h"
-#include "data/eigen.h"
+#include "compute/eigen.h"
 
 enum { ROWS_MAX = 10000, NUMBERS_MAX = 4096 };
 typedef enum kind { CENTER, NORMALIZE, STANDARDIZE, PCA, ZCA } kind;
@@ -188,7 +188,7 @@ static fanin_status decorrelate(fanin__prepared *p, kind k, const settings *o, c
     double *c = fanin_calloc(n * n + n, sizeof *c), *values = c + n * n;
     if (!c) return fanin_err_set(err, FANIN_NOMEM, "data set: no memory to decorrelate");
     covariance(s, mean, c);
-    fanin_status status = fanin__eigen_symmetric(n, c, values);
+    fanin_status status = fanin__symmetric_eigen(n, c, values);
     if (status != FANIN_OK) fanin_err_set(err, status, "data set: its covariance has no axes");
     if (status == FANIN_OK) {
         size_t kept = 0; /* axes along which something varies */

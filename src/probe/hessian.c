@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "compute/eigen.h"
 #include "fanin/random.h"
 #include "probe/figures.h"
 #include "probe/second.h"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compute/eigen.h"
 #include "probe/second.h"
 #include "probe/spectral.h"
 

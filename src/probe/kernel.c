@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "compute/eigen.h"
 #include "fanin/random.h"
 #include "probe/second.h"
-#include "probe/spectral.h"
 
 enum { SAMPLES_MAX = 64, OUTPUTS_EXACT = 10, COMBINATIONS = 8 };
 
@@ -112,8 +112,8 @@ static fanin_status finish(const fanin__subject *s, size_t n, size_t batch,
             fanin_err_set(err, status, "tangent kernel: %s", fanin_status_text(status));
     }
     if (status == FANIN_OK && isfinite(trace)) {
-        out->max = w[n - 1];
-        out->min = w[0];
+        out->max = w[0];
+        out->min = w[n - 1];
         /* below the rounding of single precision there is no smallest eigenvalue to speak of */
         bool singular = !(out->min > 1e-6 * out->max);
         out->condition = singular ? INFINITY : out->max / out->min;

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "compute/compute.h"
+#include "compute/eigen.h"
 #include "probe/layer_map.h"
 #include "probe/second.h"
-#include "probe/spectral.h"
 
 #include "fanin/random.h"
 
@@ -39,9 +39,10 @@ typedef struct seen {
 
 /* Quadrature at the first unit vector of the tridiagonal matrix with off-diagonal off[count]. */
 static fanin_status moments(const double *off, size_t count, seen *m) {
-    double d[2 * STEPS] = {0}, e[2 * STEPS] = {0}, first[2 * STEPS];
+    double d[2 * STEPS] = {0}, e[2 * STEPS] = {0}, first[2 * STEPS] = {0};
     memcpy(e, off, count * sizeof *off);
-    FANIN_TRY(fanin__tridiagonal_eigen(count + 1, d, e, first));
+    first[0] = 1;
+    FANIN_TRY(fanin__tridiagonal_eigen(count + 1, d, e, 1, first));
     *m = (seen){0, 0, 0, 0};
     for (size_t i = 0; i <= count; i++) {
         double weight = first[i] * first[i], size = fabs(d[i]);

@@ -1,180 +1,11 @@
-/* spectral.c - see spectral.h. Golub and Van Loan, Matrix Computations, 5.4, 8.3, 10.1, 10.4. */
+/* spectral.c - see spectral.h. Golub and Van Loan, Matrix Computations, 10.1, 10.4. */
 #include "probe/spectral.h"
 
-#include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "compute/eigen.h"
 #include "fanin/random.h"
-
-double fanin__inner(const double *a, const double *b, size_t n) {
-    double sum[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t k = 0; k < 8; k++) sum[k] += a[i + k] * b[i + k];
-    for (size_t k = 0; i < n; i++, k++) sum[k] += a[i] * b[i];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-static void add_scaled(double *y, double scale, const double *x, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] += scale * x[i];
-}
-
-/* ---- small dense ---------------------------------------------------------------------------------- */
-
-/* One implicit QL sweep on rows l ... m, which are decoupled from the rest. */
-static void ql_sweep(double *d, double *e, double *first, size_t l, size_t m) {
-    double g = (d[l + 1] - d[l]) / (2 * e[l]), r = sqrt(g * g + 1);
-    double s = 1, c = 1, p = 0;
-    g = d[m] - d[l] + e[l] / (g + copysign(r, g));
-    for (size_t i = m; i-- > l;) {
-        double f = s * e[i], b = c * e[i];
-        r = sqrt(f * f + g * g);
-        e[i + 1] = r;
-        if (r == 0) { /* splits here: the rest of the sweep has nothing to do */
-            d[i + 1] -= p;
-            e[m] = 0;
-            return;
-        }
-        s = f / r;
-        c = g / r;
-        g = d[i + 1] - p;
-        r = (d[i] - g) * s + 2 * c * b;
-        p = s * r;
-        d[i + 1] = g + p;
-        g = c * r - b;
-        if (!first) continue;
-        f = first[i + 1];
-        first[i + 1] = s * first[i] + c * f;
-        first[i] = c * first[i] - s * f;
-    }
-    d[l] -= p;
-    e[l] = g;
-    e[m] = 0;
-}
-
-static void sort_pairs(size_t n, double *d, double *first) {
-    for (size_t gap = n / 2; gap > 0; gap /= 2)
-        for (size_t i = gap; i < n; i++) {
-            double v = d[i], f = first ? first[i] : 0;
-            size_t j = i;
-            for (; j >= gap && d[j - gap] > v; j -= gap) {
-                d[j] = d[j - gap];
-                if (first) first[j] = first[j - gap];
-            }
-            d[j] = v;
-            if (first) first[j] = f;
-        }
-}
-
-fanin_status fanin__tridiagonal_eigen(size_t n, double *d, double *e, double *first) {
-    if (n == 0) return FANIN_OK;
-    e[n - 1] = 0;
-    for (size_t i = 0; i < n && first; i++) first[i] = i == 0;
-    for (size_t l = 0; l < n; l++) {
-        for (int sweep = 0;; sweep++) {
-            size_t m = l;
-            while (m + 1 < n && !(fabs(e[m]) <= DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1]))) &&
-                   !(fabs(e[m]) < DBL_MIN))
-                m++;
-            if (m == l) break;
-            if (sweep == 50) return FANIN_NOCONV;
-            ql_sweep(d, e, first, l, m);
-        }
-    }
-    sort_pairs(n, d, first);
-    return FANIN_OK;
-}
-
-/* Turns x[n] into a Householder vector v (v[0] = 1) with (I - tau v v') x = *beta e1; returns tau. */
-static double householder(double *x, size_t n, size_t step, double *beta) {
-    double norm = 0, x0 = x[0];
-    for (size_t i = 1; i < n; i++) norm += x[i * step] * x[i * step];
-    *beta = x0;
-    x[0] = 1;
-    if (norm == 0) return 0;
-    double size = sqrt(x0 * x0 + norm);
-    *beta = x0 > 0 ? -size : size;
-    double v0 = x0 - *beta;
-    for (size_t i = 1; i < n; i++) x[i * step] /= v0;
-    return -v0 / *beta;
-}
-
-fanin_status fanin__symmetric_eigen(size_t n, double *a, double *w) {
-    double *e = fanin_calloc(3 * n + 1, sizeof *e), *v = e + n, *p = v + n;
-    if (!e) return FANIN_NOMEM;
-    for (size_t k = 0; k + 1 < n; k++) {
-        size_t m = n - k - 1; /* the block behind row k */
-        w[k] = a[k * n + k];
-        for (size_t i = 0; i < m; i++) v[i] = a[(k + 1 + i) * n + k];
-        double tau = householder(v, m, 1, &e[k]), along = 0;
-        if (tau == 0) continue;
-        for (size_t i = 0; i < m; i++) p[i] = tau * fanin__inner(a + (k + 1 + i) * n + k + 1, v, m);
-        along = tau / 2 * fanin__inner(p, v, m);
-        add_scaled(p, -along, v, m);
-        for (size_t i = 0; i < m; i++) {
-            double *row = a + (k + 1 + i) * n + k + 1;
-            for (size_t j = 0; j < m; j++) row[j] -= v[i] * p[j] + p[i] * v[j];
-        }
-    }
-    if (n > 0) w[n - 1] = a[n * n - 1];
-    fanin_status status = fanin__tridiagonal_eigen(n, w, e, NULL);
-    fanin_free(e);
-    return status;
-}
-
-/* a of m x n, m >= n, to bidiagonal: diagonal into d, the superdiagonal into e[n - 1]. */
-static void bidiagonalise(size_t m, size_t n, double *a, double *d, double *e, double *w) {
-    for (size_t k = 0; k < n; k++) {
-        size_t rest = n - k - 1;
-        double tau = householder(a + k * n + k, m - k, n, &d[k]);
-        memset(w, 0, rest * sizeof *w);
-        for (size_t i = k; i < m && tau != 0; i++)
-            add_scaled(w, a[i * n + k], a + i * n + k + 1, rest);
-        for (size_t i = k; i < m && tau != 0; i++)
-            add_scaled(a + i * n + k + 1, -tau * a[i * n + k], w, rest);
-        if (rest == 0) continue;
-        double *row = a + k * n + k + 1;
-        tau = householder(row, rest, 1, &e[k]);
-        for (size_t i = k + 1; i < m && tau != 0; i++) {
-            double along = fanin__inner(a + i * n + k + 1, row, rest);
-            add_scaled(a + i * n + k + 1, -tau * along, row, rest);
-        }
-    }
-}
-
-fanin_status fanin__singular_values(size_t rows, size_t cols, double *a, double *sigma) {
-    size_t m = rows < cols ? cols : rows, n = rows < cols ? rows : cols, cells;
-    if (n == 0) return FANIN_OK;
-    if (!fanin__size_mul(m, n, &cells)) return FANIN_NOMEM;
-    double *work = fanin_calloc(7 * n + 1, sizeof *work), *turned = NULL;
-    if (!work) return FANIN_NOMEM;
-    if (rows < cols) {
-        turned = fanin_calloc(cells, sizeof *turned);
-        if (!turned) {
-            fanin_free(work);
-            return FANIN_NOMEM;
-        }
-        for (size_t i = 0; i < m; i++)
-            for (size_t j = 0; j < n; j++) turned[i * n + j] = a[j * m + i];
-        a = turned;
-    }
-    double *d = work, *e = work + n, *w = work + 2 * n, *diagonal = work + 3 * n,
-           *off = work + 5 * n;
-    bidiagonalise(m, n, a, d, e, w);
-    for (size_t k = 0; k < n; k++) { /* its eigenvalues are +-sigma */
-        off[2 * k] = d[k];
-        if (k + 1 < n) off[2 * k + 1] = e[k];
-    }
-    fanin_status status = fanin__tridiagonal_eigen(2 * n, diagonal, off, NULL);
-    for (size_t k = 0; k < n; k++) sigma[k] = fmax(diagonal[2 * n - 1 - k], 0);
-    fanin_free(turned);
-    fanin_free(work);
-    return status;
-}
-
-/* ---- operators -------------------------------------------------------------------------------------- */
 
 enum { BASIS_BYTES = 512 << 20 };
 
@@ -190,7 +21,7 @@ static void draw_unit(const fanin__operator *op, int probe, size_t n, double *v)
 static void orthogonalise(const double *basis, size_t count, size_t n, double *r) {
     for (int again = 0; again < 2; again++)
         for (size_t k = 0; k < count; k++)
-            add_scaled(r, -fanin__inner(basis + k * n, r, n), basis + k * n, n);
+            fanin__add_scaled(r, -fanin__inner(basis + k * n, r, n), basis + k * n, n);
 }
 
 /* Room for `count` vectors of n if that is not too much; else *basis is NULL. */
@@ -219,7 +50,8 @@ static fanin_status ritz_extremes(const double *alpha, const double *beta, size_
         d[i] = alpha[n - 1 - i];
         e[i] = i + 1 < n ? beta[n - 2 - i] : 0;
     }
-    FANIN_TRY(fanin__tridiagonal_eigen(n, d, e, last));
+    for (size_t i = 0; i < n; i++) last[i] = i == 0;
+    FANIN_TRY(fanin__tridiagonal_eigen(n, d, e, 1, last));
     double gap = n > 1 ? d[1] - d[0] : 0, residual = beta[n - 1];
     out->low = d[0];
     out->high = d[n - 1];
@@ -243,8 +75,8 @@ static fanin_status lanczos(const fanin__operator *op, size_t steps, double tol,
         FANIN_TRY(op->product(op->ctx, false, v, r));
         alpha[k] = fanin__inner(v, r, n);
         if (!isfinite(alpha[k])) return FANIN_NUMERIC;
-        add_scaled(r, -alpha[k], v, n);
-        if (k) add_scaled(r, -beta[k - 1], before, n);
+        fanin__add_scaled(r, -alpha[k], v, n);
+        if (k) fanin__add_scaled(r, -beta[k - 1], before, n);
         if (basis) orthogonalise(basis, k + 1, n, r);
         beta[k] = sqrt(fanin__inner(r, r, n));
         FANIN_TRY(ritz_extremes(alpha, beta, k + 1, work, &now));
@@ -292,7 +124,7 @@ static fanin_status golub_kahan(const fanin__operator *op, bool flip, size_t n, 
         if (fanin_interrupted()) return FANIN_INTERRUPTED;
         if (basis) memcpy(basis + k * n, v, n * sizeof *v);
         FANIN_TRY(op->product(op->ctx, flip, v, p));
-        if (k) add_scaled(p, -off[count - 1], u, m);
+        if (k) fanin__add_scaled(p, -off[count - 1], u, m);
         if (basis) orthogonalise(basis + steps * n, k, m, p);
         double alpha = sqrt(fanin__inner(p, p, m));
         if (!isfinite(alpha)) return FANIN_NUMERIC;
@@ -302,7 +134,7 @@ static fanin_status golub_kahan(const fanin__operator *op, bool flip, size_t n, 
         if (basis) memcpy(basis + steps * n + k * m, u, m * sizeof *u);
         if (k + 1 == steps) break;
         FANIN_TRY(op->product(op->ctx, !flip, u, r));
-        add_scaled(r, -alpha, v, n);
+        fanin__add_scaled(r, -alpha, v, n);
         if (basis) orthogonalise(basis, k + 1, n, r);
         double beta = sqrt(fanin__inner(r, r, n));
         if (!(beta > 1e-10 * alpha)) break;
@@ -310,7 +142,8 @@ static fanin_status golub_kahan(const fanin__operator *op, bool flip, size_t n, 
         for (size_t i = 0; i < n; i++) v[i] = r[i] / beta;
     }
     memset(d, 0, (count + 1) * sizeof *d);
-    FANIN_TRY(fanin__tridiagonal_eigen(count + 1, d, off, first));
+    for (size_t i = 0; i <= count; i++) first[i] = i == 0;
+    FANIN_TRY(fanin__tridiagonal_eigen(count + 1, d, off, 1, first));
     double low = INFINITY;
     for (size_t i = 0; i <= count; i++) {
         double value = fabs(d[i]), weight = first[i] * first[i];

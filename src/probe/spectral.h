@@ -1,23 +1,8 @@
-/* spectral.h - eigenvalues and singular values: of small dense matrices, and of operators that are known by
- * their products only. */
+/* spectral.h - eigenvalues and singular values of operators that are known by their products only. */
 #ifndef FANIN_SRC_PROBE_SPECTRAL_H
 #define FANIN_SRC_PROBE_SPECTRAL_H
 
 #include "base/base.h"
-
-/* Eigenvalues of the symmetric tridiagonal matrix with diagonal d[n] and off-diagonal e[n - 1] (room for n),
- * ascending into d; e is destroyed. `first` (NULL: none): the first components of the unit eigenvectors, in
- * the same order. Implicit QL; NOCONV after 50 sweeps for one value. */
-fanin_status fanin__tridiagonal_eigen(size_t n, double *d, double *e, double *first);
-
-/* Eigenvalues, ascending, of the symmetric matrix a (n x n, destroyed). Householder; absolute error about
- * n eps |a|. */
-fanin_status fanin__symmetric_eigen(size_t n, double *a, double *w);
-
-/* Singular values, descending, of a (rows x cols, row-major, destroyed) into sigma[min(rows, cols)].
- * Bidiagonalised, then the tridiagonal matrix with eigenvalues +-sigma: the small ones have the same
- * absolute error as the large ones. NOMEM, NOCONV. */
-fanin_status fanin__singular_values(size_t rows, size_t cols, double *a, double *sigma);
 
 /* out = A in, or A' in. */
 typedef fanin_status (*fanin__product)(void *ctx, bool transposed, const double *in, double *out);
@@ -46,7 +31,5 @@ typedef struct fanin__singular_summary {
 } fanin__singular_summary;
 fanin_status fanin__golub_kahan(const fanin__operator *op, int steps, int probes,
                                 fanin__singular_summary *out);
-
-double fanin__inner(const double *a, const double *b, size_t n); /* fixed order */
 
 #endif

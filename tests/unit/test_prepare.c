@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/eigen.h"
+#include "compute/eigen.h"
 #include "faults.h"
 #include "fanin/data.h"
 #include "testing.h"
@@ -18,7 +18,7 @@ TEST(eigenvalues_of_the_second_difference) {
         a[i * N + i] = 2;
         if (i) a[i * N + i - 1] = a[(i - 1) * N + i] = -1;
     }
-    assert_ok(fanin__eigen_symmetric(N, a, values));
+    assert_ok(fanin__symmetric_eigen(N, a, values));
     for (int k = 0; k < N; k++)
         assert_near(values[k], 2 - 2 * cos((N - k) * 3.14159265358979323846 / (N + 1)), 1e-13, 0);
 }
@@ -35,7 +35,7 @@ TEST(eigenvectors) {
                 if (kind == 2) r = i == j ? 1 + (i > 20) : 0;
                 a[i * N + j] = v[i * N + j] = r;
             }
-        assert_ok(fanin__eigen_symmetric(N, v, values));
+        assert_ok(fanin__symmetric_eigen(N, v, values));
         for (int i = 0; i < N; i++) {
             if (i) assert_true(values[i] <= values[i - 1]);
             for (int j = 0; j < N; j++) {

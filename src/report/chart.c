@@ -135,23 +135,33 @@ static void draw_x(fanin__text *t, const axis *x, const fanin_chart *c) {
     fanin__text_puts(t, "</text>\n");
 }
 
+/* A chart is some 600 pixels wide: of more points than that evenly spaced ones are shown, both ends among them. */
+enum { POINTS = 600 };
+static size_t point_count(const fanin_series *s) { return s->n < POINTS ? s->n : POINTS; }
+static size_t point(const fanin_series *s, size_t k) {
+    return s->n > POINTS ? k * (s->n - 1) / (POINTS - 1) : k;
+}
+
+static void put_corner(fanin__text *t, const fanin_series *s, const double *edge, size_t i,
+                       const axis *x, const axis *y) {
+    if (drawable(y, edge[i]))
+        fanin__text_printf(t, "%.1f,%.1f ", position(x, s->x[i]), position(y, edge[i]));
+}
+
 static void draw_series(fanin__text *t, const fanin_series *s, size_t index, const axis *x,
                         const axis *y) {
-    size_t color = index % FANIN__PALETTE;
+    size_t color = index % FANIN__PALETTE, count = point_count(s);
     if (s->low && s->high) {
         fanin__text_printf(t, "<polygon class=\"b c%zu\" points=\"", color);
-        for (size_t i = 0; i < s->n; i++)
-            if (drawable(y, s->high[i]))
-                fanin__text_printf(t, "%.1f,%.1f ", position(x, s->x[i]), position(y, s->high[i]));
-        for (size_t i = s->n; i-- > 0;)
-            if (drawable(y, s->low[i]))
-                fanin__text_printf(t, "%.1f,%.1f ", position(x, s->x[i]), position(y, s->low[i]));
+        for (size_t k = 0; k < count; k++) put_corner(t, s, s->high, point(s, k), x, y);
+        for (size_t k = count; k-- > 0;) put_corner(t, s, s->low, point(s, k), x, y);
         fanin__text_puts(t, "\"/>\n");
     }
     fanin__text_printf(t, "<path class=\"s c%zu%s\" style=fill:none d=\"", color,
                        s->dashed ? " d" : "");
     bool pen = false;
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t k = 0; k < count; k++) {
+        size_t i = point(s, k);
         bool here = drawable(x, s->x[i]) && drawable(y, s->y[i]);
         if (here)
             fanin__text_printf(t, "%c%.1f %.1f", pen ? 'L' : 'M', position(x, s->x[i]),
@@ -159,23 +169,26 @@ static void draw_series(fanin__text *t, const fanin_series *s, size_t index, con
         pen = here;
     }
     fanin__text_puts(t, "\"/>\n");
-    for (size_t i = 0; i < s->n && (s->dots || s->n == 1); i++)
+    for (size_t k = 0; k < count && (s->dots || s->n == 1); k++) {
+        size_t i = point(s, k);
         if (drawable(x, s->x[i]) && drawable(y, s->y[i]))
             fanin__text_printf(t, "<circle class=c%zu r=3.5 cx=%.1f cy=%.1f />\n", color,
                                position(x, s->x[i]), position(y, s->y[i]));
+    }
 }
 
 /* ---- the table under a chart -------------------------------------------------------------------- */
 
-/* All x of all series, ascending, each once. */
+/* All x that are shown of all series, ascending, each once. */
 static double *all_x(const fanin_chart *c, size_t *count) {
     size_t n = 0;
-    for (size_t s = 0; s < c->series_count; s++) n += c->series[s].n;
+    for (size_t s = 0; s < c->series_count; s++) n += point_count(&c->series[s]);
     double *x = fanin_calloc(n + 1, sizeof *x);
     if (!x) return NULL;
     n = 0;
     for (size_t s = 0; s < c->series_count; s++)
-        for (size_t i = 0; i < c->series[s].n; i++) x[n++] = c->series[s].x[i];
+        for (size_t k = 0; k < point_count(&c->series[s]); k++)
+            x[n++] = c->series[s].x[point(&c->series[s], k)];
     qsort(x, n, sizeof *x, fanin__compare_doubles);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
@@ -185,15 +198,26 @@ static double *all_x(const fanin_chart *c, size_t *count) {
 }
 
 static double value_at(const fanin_series *s, double x) {
-    for (size_t i = 0; i < s->n; i++)
-        if (s->x[i] == x) return s->y[i];
+    for (size_t k = 0; k < point_count(s); k++)
+        if (s->x[point(s, k)] == x) return s->y[point(s, k)];
     return NAN;
+}
+
+/* A step is a whole number, however large. */
+static const char *x_text(double x, char buf[32]) {
+    if (x != floor(x) || fabs(x) > 1e15) return fanin__figure_text(x, buf);
+    snprintf(buf, 32, "%.0f", x);
+    return buf;
 }
 
 static void draw_table(fanin__text *t, const fanin_chart *c, const double *xs, size_t count) {
     char text[32];
-    fanin__text_puts(
-        t, "<details><summary>Table</summary><div class=scroll tabindex=0><table><thead><tr><th>");
+    size_t most = 0;
+    for (size_t s = 0; s < c->series_count; s++)
+        if (c->series[s].n > most) most = c->series[s].n;
+    fanin__text_puts(t, "<details><summary>Table");
+    if (most > POINTS) fanin__text_printf(t, " of %d of %zu points", POINTS, most);
+    fanin__text_puts(t, "</summary><div class=scroll tabindex=0><table><thead><tr><th>");
     fanin__html_escape(t, c->x_label ? c->x_label : "x");
     fanin__text_puts(t, "</th>");
     for (size_t s = 0; s < c->series_count; s++) {
@@ -205,9 +229,8 @@ static void draw_table(fanin__text *t, const fanin_chart *c, const double *xs, s
     for (size_t i = 0; i < count; i++) {
         size_t name = xs[i] >= 0 ? (size_t)xs[i] : 0;
         fanin__text_puts(t, "<tr><td>");
-        fanin__html_escape(t, c->x_names && name < c->x_name_count
-                                  ? c->x_names[name]
-                                  : fanin__figure_text(xs[i], text));
+        fanin__html_escape(t, c->x_names && name < c->x_name_count ? c->x_names[name]
+                                                                   : x_text(xs[i], text));
         fanin__text_puts(t, "</td>");
         for (size_t s = 0; s < c->series_count; s++)
             fanin__text_printf(t, "<td class=n>%s</td>",

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -38,6 +39,29 @@ static void make_page(const char *path) {
     fanin_page_table(p, "table", 2, 1, (const char *[]){"name", "value", "<i>", "1.5"});
     assert_ok_err(fanin_page_save(p, path, &err), err);
     fanin_page_destroy(p);
+}
+
+/* Of many points as many as there are pixels are shown, both ends among them, and the page says so. */
+TEST(long_curves_are_thinned) {
+    enum { POINTS = 50000 };
+    double *x = malloc(POINTS * sizeof *x);
+    for (int i = 0; i < POINTS; i++) x[i] = i;
+    const fanin_series series = {.name = "loss", .n = POINTS, .x = x, .y = x, .low = x, .high = x};
+    const fanin_chart chart = {.title = "Loss", .series = &series, .series_count = 1};
+    fanin_page *p;
+    fanin__map map;
+    fanin_err err = {0};
+    assert_ok(fanin_page_create("long", NULL, &p));
+    fanin_page_chart(p, &chart);
+    assert_ok_err(fanin_page_save(p, test_tmp("long.html"), &err), err);
+    assert_ok_err(fanin__map_open(test_tmp("long.html"), &map, &err), err);
+    assert_true(map.size < 100000);
+    assert_non_null(memmem(map.data, map.size, "Table of 600 of 50000 points", 28));
+    assert_non_null(memmem(map.data, map.size, "<tr><td>0</td>", 14));
+    assert_non_null(memmem(map.data, map.size, "<tr><td>49999</td>", 18));
+    fanin__map_close(&map);
+    fanin_page_destroy(p);
+    free(x);
 }
 
 /* Text from files is escaped, nothing is loaded from outside, and the same input gives the same bytes. */

@@ -41,19 +41,23 @@ FANIN_API const char *fanin_verdict_name(fanin_verdict verdict);
  *   broken     a value that is no number; or the loss more than `loss` (a share of it) and five of its own
  *              standard deviations away from expected_loss (only above it where given weights are
  *              checked on a data set: they may have been trained)
- *   symmetric  half the units of a layer share weights and gradients with another; where the output
- *              layer is zero, also after that layer's first step
+ *   symmetric  half the units of a hidden layer share weights and gradients with another; where the output
+ *              layer is zero, also after that layer's first step. Zeros that close residual branches are left out
  *   dead       the share of a layer's units that no sample switches on exceeds `dead`
  *   saturated  the share of a layer's activations whose slope is below 5 % of the largest (and
  *              that are not just off, as relu6 is below 0) exceeds `saturated`
- *   exploding, vanishing   forward (root second moment) and backward (grad_norm), over the weighted
- *              layers without the output layer, which may well be small or zero: one layer's second
- *              moment (grad_norm squared) is `layer` decades from the one before it and the layers
- *              after it stay there (a small branch before a norm does no harm); or the fitted line
- *              changes by more than `slope` decades a layer and `range` decades end to end; or by more
- *              than 0.4 a layer (a factor 2.5) over 3 layers and more; or by twice `range`
+ *   exploding, vanishing   a layer's weights are out of line: log10 of fan_in * weight_std^2 is 1.5 * `layer` from the
+ *              median layer's (the output layer's is `layer` above it, and so is its second moment); small ones are
+ *              healthy in the output layer and at the end of a residual branch without norm. Or, in networks without
+ *              branches, one layer's second moment (grad_norm squared) is `layer` decades from the one before it
+ *              and the layers after it stay there. Or hidden weights are 0 and nothing goes past them. Or the fitted
+ *              line of the root second moment, or of grad_norm, over the weighted layers without the output layer
+ *              changes by more than `slope` decades a layer and `range` decades end to end; by twice `range`; by
+ *              more than 0.5 a layer (a factor 3) over 3 layers and more; or by 0.25 where weights have the variance
+ *              that fan_out gives them and most fans differ by 4 and more. Or the outputs' variance exceeds `layer`
+ *              decades
  *   collapsed  the mean correlation between samples exceeds `correlation`, and its distance from 1 is less than
- *              half of what is predicted (0.9999 is too much in any case) */
+ *              a hundredth of what is predicted (0.9999 is too much in any case) */
 typedef struct fanin_thresholds {
     double slope;     /* 0.13: ReLU with Xavier loses 0.15 a layer */
     double range;     /* 1.5 */
@@ -88,7 +92,9 @@ typedef struct fanin_layer_signal {
         grad_norm; /* sqrt(mean over samples of |d own loss / d s|^2), summed over units and positions */
     double grad_std;                    /* root mean square over elements of d own loss / d s */
     double weight_std, weight_grad_std; /* root mean squares of W and of d loss / d W */
-    double update_ratio;                /* lr |dW| / |W|; NaN without lr */
+    double fan_in, fan_out; /* fan_in * weight_std^2 is what a second moment is scaled by */
+    bool closes;            /* the last weight of a residual branch */
+    double update_ratio;    /* lr |dW| / |W|; NaN without lr */
     /* Over seeds: standard deviation of log10 of the figure; NaN for one seed. */
     double second_moment_spread, grad_norm_spread;
     /* Mean over the min(in, out) singular values of diag f'(s) W, the derivative of h in the layer's input at a
@@ -184,7 +190,9 @@ typedef struct fanin_signal {
     fanin_plain_stack stack;
     fanin_verdict verdict;
     int first_bad; /* layer, -1: none */
-    char advice[512];
+    /* What is wrong and where, one sentence. `repair`: the rule ("fc5.weight=he_normal") that gives the layer that is to
+     * blame the scale of the others; "" where not one layer is to blame. */
+    char advice[2048], repair[256];
     char unpredicted[512]; /* why the predicted figures are NaN; "" where they are not */
     size_t memory;         /* bytes planned */
     double seconds;

@@ -342,22 +342,27 @@ static void quote(FILE *f, const char *word) {
     fputc('\'', f);
 }
 
-char *cli_command(const cli *c, const char *drop, const char *add) {
+/* getopt_long takes the first letters of a name for it. */
+static bool is_option(const char *word, const char *const *names) {
+    size_t n = strncmp(word, "--", 2) ? 0 : strcspn(word + 2, "=");
+    for (; n && *names; names++)
+        if (!strncmp(word + 2, *names, n)) return true;
+    return false;
+}
+
+char *cli_command(const cli *c, const char *const *drop, const char *const *add) {
     char *text = NULL;
-    size_t size = 0, n = strlen(drop);
+    size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     if (!f) return NULL;
     fputs("fanin", f);
     for (int i = 0; i < c->argc; i++) {
-        const char *word = c->argv[i];
-        if (!strncmp(word, "--", 2) && !strncmp(word + 2, drop, n) &&
-            (word[2 + n] == '\0' || word[2 + n] == '=')) {
-            i += word[2 + n] == '\0';
-            continue;
-        }
-        quote(f, word);
+        if (is_option(c->argv[i], drop))
+            i += !strchr(c->argv[i], '=');
+        else
+            quote(f, c->argv[i]);
     }
-    fputs(add, f);
+    for (; *add; add++) quote(f, *add);
     if (fclose(f) == 0) return text;
     free(text);
     return NULL;

@@ -121,9 +121,9 @@ bool cli_ends_with(const char *path, const char *ending);
 int cli_width(void);
 /* Prints text behind `used` columns of a line, broken at blanks to the terminal's width, and a newline. */
 void cli_wrapped(const char *text, int used);
-/* The command line as a shell takes it, without option --`drop` and its value, and with `add` behind it
- * (free). */
-char *cli_command(const cli *c, const char *drop, const char *add);
+/* The command line as a shell takes it, without the options named `drop` and their values, and with the words `add`
+ * behind it; both lists end in NULL. Free. */
+char *cli_command(const cli *c, const char *const *drop, const char *const *add);
 /* "\033[31m" and so on when colour is on, "" otherwise. */
 const char *cli_style(const cli *c, const char *style);
 

@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "input.h"
 #include "phase.h"
+#include "repair.h"
 
 typedef struct request {
     cli_init init;
@@ -112,7 +113,8 @@ static json_t *stack_json(const fanin_plain_stack *t) {
     return o;
 }
 
-static json_t *signal_json(const fanin_graph *g, const char *scheme, const fanin_signal *s) {
+static json_t *signal_json(const fanin_graph *g, const char *scheme, const fanin_signal *s,
+                           const char *repair) {
     json_t *layers = json_array(), *summary = json_object(), *o = json_object();
     for (int i = 0; i < s->layer_count; i++)
         json_array_append_new(layers, layer_json(&s->layers[i]));
@@ -128,6 +130,7 @@ static json_t *signal_json(const fanin_graph *g, const char *scheme, const fanin
     json_object_set_new(summary, "first_bad_layer",
                         cli_text(s->first_bad >= 0 ? s->layers[s->first_bad].name : NULL));
     json_object_set_new(summary, "advice", json_string(s->advice));
+    json_object_set_new(summary, "repair", cli_text(repair));
     json_object_set_new(o, "model", json_string(g->name));
     json_object_set_new(o, "scheme", cli_text(scheme));
     json_object_set_new(o, "verdict", json_string(fanin_verdict_name(s->verdict)));
@@ -272,22 +275,37 @@ static void print_more(const fanin_signal *s) {
     const fanin_jacobian_spectrum *j = &s->jacobian;
     const fanin_hessian *h = &s->hessian;
     const fanin_tangent_kernel *k = &s->kernel;
-    char text[160];
+    char text[200] = "";
     if (j->samples)
-        printf("Jacobian, %s to output: singular values %.3g mean, %.3g to %.3g\n",
-               j->embedded ? "embedding" : "input", j->mean, j->min, j->max);
+        snprintf(text, sizeof text,
+                 "Jacobian, %s to output: singular values %.3g mean, %.3g to %.3g",
+                 j->embedded ? "embedding" : "input", j->mean, j->min, j->max);
     else if (j->absent)
-        cli_wrapped(strcat(strcpy(text, "Jacobian, input to output: none, "), j->absent), 0);
+        snprintf(text, sizeof text, "Jacobian, input to output: none, %s", j->absent);
+    if (text[0]) cli_wrapped(text, 0);
     if (h->absent)
         printf("Hessian: none, %s\n", h->absent);
     else if (h->probes)
         print_hessian(h);
-    if (k->samples)
-        printf("tangent kernel of %d samples: trace %.3g, condition %.3g, alignment %.2f\n",
-               k->samples, k->trace, k->condition, k->alignment);
+    if (k->samples) {
+        snprintf(text, sizeof text,
+                 "tangent kernel of %d samples: trace %.3g, condition %.3g, alignment %.2f",
+                 k->samples, k->trace, k->condition, k->alignment);
+        cli_wrapped(text, 0);
+    }
 }
 
-static int print_signal(cli *c, const fanin_signal *s) {
+/* A command that ends the advice stands on lines of its own, to be copied. */
+static void print_advice(const fanin_signal *s, const char *command, int used) {
+    size_t n = strlen(s->advice), tail = command ? strlen(command) : 0;
+    char text[sizeof s->advice];
+    bool ends = command && n > tail && !strcmp(s->advice + n - tail, command);
+    snprintf(text, sizeof text, "%.*s", (int)(ends ? n - tail - 1 : n), s->advice);
+    cli_wrapped(text, used);
+    if (command) cli_print_command(command);
+}
+
+static int print_signal(cli *c, const fanin_signal *s, const char *repair) {
     int code = print_table(c, s);
     if (code) return code;
     bool healthy = s->verdict == FANIN_VERDICT_HEALTHY;
@@ -298,7 +316,7 @@ static int print_signal(cli *c, const fanin_signal *s) {
     const char *word = fanin_verdict_name(s->verdict);
     printf("%s%s%s:", cli_style(c, healthy ? "\033[32;1m" : "\033[31;1m"), word,
            cli_style(c, "\033[0m"));
-    cli_wrapped(s->advice, (int)strlen(word) + 1);
+    print_advice(s, repair, (int)strlen(word) + 1);
     return 0;
 }
 
@@ -368,9 +386,14 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
     fanin_status status = fanin_signal_measure(g, draw ? &init : NULL, o, &s, &err);
     cli_progress_end(c);
     if (status != FANIN_OK) return cli_fail(c, status, &err);
+    char *repair = NULL;
     int code = 0;
+    if (s->verdict != FANIN_VERDICT_HEALTHY) {
+        const cli_sick sick = {g, draw ? &init : NULL, o, r->init.seed};
+        code = cli_repair(c, &sick, s, &repair);
+    }
     if (s->unpredicted[0]) cli_note(c, "%s", s->unpredicted);
-    if (r->html) {
+    if (!code && r->html) {
         const char *scheme = draw ? (init.scheme ? init.scheme : "auto") : "weights of the file";
         status = write_page(g->name, scheme, s, r->html, &err);
         if (status != FANIN_OK) code = cli_fail(c, status, &err);
@@ -380,12 +403,13 @@ static int measure(cli *c, const request *r, const fanin_graph *g, const fanin_s
         if (status != FANIN_OK) code = cli_fail(c, status, &err);
     }
     if (!code)
-        code =
-            c->json
-                ? cli_json(c, signal_json(g, draw ? (init.scheme ? init.scheme : "auto") : NULL, s))
-                : print_signal(c, s);
+        code = c->json
+                   ? cli_json(c, signal_json(g, draw ? (init.scheme ? init.scheme : "auto") : NULL,
+                                             s, repair))
+                   : print_signal(c, s, repair);
     bool strict = !r->fail_on || strcmp(r->fail_on, "never") != 0;
     if (!code && strict && s->verdict != FANIN_VERDICT_HEALTHY) code = 1;
+    free(repair);
     fanin_signal_destroy(s);
     return code;
 }

@@ -203,7 +203,7 @@ static int open_log(job *j) {
 static int tell_how_to_resume(job *j) {
     const request *r = j->r;
     fanin_err err = {0};
-    char dir[64] = "fanin-checkpoint", path[96], add[4200];
+    char dir[64] = "fanin-checkpoint", path[96];
     const char *at = r->checkpoint ? r->checkpoint : r->resume;
     if (!at) {
         for (int n = 2; access(dir, F_OK) == 0 && n < 1000; n++)
@@ -214,8 +214,8 @@ static int tell_how_to_resume(job *j) {
         if (status != FANIN_OK) return cli_fail(j->c, status, &err);
         at = dir;
     }
-    snprintf(add, sizeof add, " --resume %.4096s", at);
-    char *command = cli_command(j->c, "resume", add);
+    char *command = cli_command(j->c, (const char *const[]){"resume", NULL},
+                                (const char *const[]){"--resume", at, NULL});
     fprintf(stderr, "fanin train: saved in %s; to go on:\n  %s\n", at, command ? command : "");
     free(command);
     return 130;

@@ -194,6 +194,8 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
     if (status == FANIN_OK && init) status = fanin_plan_create(g, init, &plan, err);
     known.plan = plan;
     if (status == FANIN_OK) status = run_seeds(g, plan, seed, &o, layers, &known, &large, s, err);
+    fanin__circumstances circumstances = {.may_be_trained = o.data && !init};
+    if (status == FANIN_OK) status = fanin__find_fans(g, layers, s, &circumstances, err);
     if (status == FANIN_OK) status = run_more(g, plan, seed, &o, layers, large, s, err);
     if (status == FANIN_OK) status = fanin__predict_layers(g, layers, &known, s, err);
     fanin_plan_destroy(plan);
@@ -211,7 +213,8 @@ fanin_status fanin_signal_measure(const fanin_graph *g, const fanin_init_options
         fanin_signal_destroy(s);
         return status;
     }
-    fanin__signal_judge(s, &o.thresholds, o.data && !init);
+    circumstances.input_second = known.input_second;
+    fanin__signal_judge(s, &o.thresholds, &circumstances);
     s->seconds = fanin__seconds() - start;
     *out = s;
     return FANIN_OK;

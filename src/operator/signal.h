@@ -12,8 +12,8 @@
  * padding, causal masks, a class token): `u` has their ratio to the ensemble's.
  *
  * Gradients, backward: a value's is a sum of items scale d G, G independent of all activations (gradient
- * independence) with second moment `gamma` and `beta` between two positions of one sample, d a function of
- * the point. Everything is deterministic: draws are stratified, antithetic, and from a fixed stream. */
+ * independence) with second moment `gamma`, `beta` between two positions of one sample, `alpha` and `delta`
+ * between two samples (which meet in a batch norm), d a function of the point. Everything is deterministic: draws are stratified, antithetic, and from a fixed stream. */
 #ifndef FANIN_SRC_OPERATOR_SIGNAL_H
 #define FANIN_SRC_OPERATOR_SIGNAL_H
 
@@ -54,7 +54,8 @@ typedef struct fanin__item {
     int source;
     int origin; /* source whose sum over an axis this is, on its way back through a mean; 0: none */
     double gamma, beta, scale;
-    float *d; /* sites A and B: 2 * points; NULL: 1 */
+    double alpha, delta; /* of two samples, at one position and at two */
+    float *d;            /* at every site; NULL: 1 */
     float *u[FANIN__FACTORS];
 } fanin__item;
 
@@ -74,7 +75,7 @@ typedef struct fanin__value_signal {
     double row, col; /* same row or column of a product of activations; NaN: as b */
     double shared;   /* of a convolution: see shared_taps; 0: 1 */
     float *kept;     /* unmasked entries by row of the last two axes; NULL: all */
-    float *chosen;   /* of a maximum: relative chance that the point is it, sites A and B */
+    float *chosen;   /* of a maximum: relative chance that the point is it, at every site */
     fanin__attention *attention;
     int weight;         /* of a PARAM that is a weight times `factor`; -1 */
     double factor, var; /* PARAM: var and m.mean of its entries where weight is -1 */
@@ -162,8 +163,7 @@ bool fanin__signal_independent(const fanin__value_signal *a, const fanin__value_
 fanin__sites fanin__signal_scaled(fanin__sites m, double k);
 /* Points in another order (pairs kept), one for each key. */
 float *fanin__signal_shuffle(fanin__signal *s, uint32_t key, const float *x);
-/* Maximum of `k` positions that are alike; *chosen: k times the chance that the point at A or B is the
- * largest (2 * points). */
+/* Maximum of `k` positions that are alike; *chosen: k times the chance that the point is the largest. */
 float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, float *chosen);
 /* Sum of squares of softmax over n numbers of variance v. */
 double fanin__signal_softmax_squares(const fanin__signal *s, double n, double v);
@@ -184,6 +184,7 @@ bool fanin__signal_refactor(fanin__signal *s, fanin__value_signal *v,
 void fanin__signal_carry(fanin__signal *s, const fanin__value_signal *from, const fanin__item *item,
                          const fanin__value_signal *to, fanin__item *out);
 double fanin__signal_mean_u(const float *u, int64_t n);
+double fanin__signal_mean_root(const float *u, int64_t n); /* of amplitudes */
 void fanin__signal_unify(fanin__value_signal *v, const fanin__value_signal *with, int rank);
 /* Sites that no longer differ: b = q, c = a where no position is left, and so on. */
 void fanin__signal_collapse(const fanin__value_signal *v, fanin__sites *m);
@@ -209,6 +210,8 @@ int fanin__signal_source(fanin__signal *s);
 void fanin__signal_give(fanin__signal *s, int node, const fanin__item *item);
 void fanin__signal_total(const fanin__signal *s, const fanin__item *item, double *gamma,
                          double *beta);
+/* Its four second moments; `by` (a value at every site; NULL: 1) times it. */
+fanin__sites fanin__signal_pairs(const fanin__signal *s, const fanin__item *item, const float *by);
 /* All items of a node as one of a new source: total gamma and beta, mean u; d: NULL. */
 fanin__item fanin__signal_merge(fanin__signal *s, int node);
 

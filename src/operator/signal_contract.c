@@ -103,8 +103,10 @@ static void weighted_matmul_back(fanin__signal *s, int node, int side) {
             out.u[x->first[axis] + k] = item.u[v->first[axis] + k];
     out.gamma *= fan * v->var;
     out.beta *= fan * v->var;
+    out.alpha *= fan * v->var;
+    out.delta *= fan * v->var;
     if (fanin__signal_role(x, contracted) & FANIN__POSITION)
-        out.beta = 0; /* weights of their own */
+        out.beta = out.delta = 0; /* weights of their own */
     fanin__signal_give(s, n->inputs[1 - side], &out);
 }
 
@@ -170,6 +172,8 @@ static void constant_matmul_back(fanin__signal *s, int node, int side) {
     bool place = fanin__signal_role(v, contracted) & FANIN__POSITION;
     out.gamma = squares * item.gamma + (place ? (sums - squares) * item.beta : 0);
     out.beta = place ? sums * item.beta : squares * item.beta;
+    out.alpha = squares * item.alpha + (place ? (sums - squares) * item.delta : 0);
+    out.delta = place ? sums * item.delta : squares * item.delta;
     fanin__signal_give(s, n->inputs[1 - side], &out);
 }
 
@@ -264,7 +268,9 @@ static void product_back(fanin__signal *s, int node) {
     fanin__value_signal *v = &s->values[node], *a = operand_of(s, node, 0),
                         *b = operand_of(s, node, 1);
     int last = n->rank - 1;
-    fanin__item g = fanin__signal_merge(s, node), to_a = g, to_b = g;
+    fanin__item g = fanin__signal_merge(s, node), to_a, to_b;
+    g.alpha = g.delta = 0; /* each sample has factors of its own */
+    to_a = to_b = g;
     double rows = (double)n->dims[last - 1], columns = (double)n->dims[last];
     unsigned inner = fanin__signal_role(a, last) | fanin__signal_role(b, last - 1);
     bool wide = fanin__signal_role(v, last) & FANIN__POSITION;
@@ -430,10 +436,12 @@ void fanin__backward_softmax(fanin__signal *s, int node) {
     if (v->attention) {
         double own = fmax(item.gamma - fmax(item.beta, 0), 0);
         item.gamma = v->m.q * own;
-        item.beta = 0;
+        item.beta = item.alpha = item.delta = 0;
     } else {
         item.gamma *= v->m.q;
         item.beta *= v->m.b;
+        item.alpha *= v->m.a;
+        item.delta *= v->m.c;
     }
     fanin__signal_give(s, n->inputs[0], &item);
 }
@@ -551,6 +559,8 @@ static void convolve_back(fanin__signal *s, int node, bool transposed) {
     }
     out.gamma *= fan * v->var;
     out.beta *= fan * v->var * shared;
+    out.alpha *= fan * v->var;
+    out.delta *= fan * v->var * shared;
     fanin__signal_give(s, n->inputs[0], &out);
 }
 

@@ -22,7 +22,7 @@ static void weigh(fanin__signal *s, const fanin__value_signal *to, const fanin__
     }
 }
 
-/* Items of `node` times `slope` (2 * points; NULL: 1) times k, to an operand; the slope's second moment goes with
+/* Items of `node` times `slope` (at every site; NULL: 1) times k, to an operand; the slope's second moment goes with
  * `by` to a power. */
 static void pass(fanin__signal *s, int node, int operand, const float *slope, double k,
                  const fanin__value_signal *by, double power) {
@@ -35,8 +35,9 @@ static void pass(fanin__signal *s, int node, int operand, const float *slope, do
         item.scale *= k;
         if (by) weigh(s, to, by, power, &item);
         if (slope) {
-            float *d = fanin__signal_array(s, 2);
-            for (int j = 0; d && j < 2 * s->points; j++) d[j] = slope[j] * (item.d ? item.d[j] : 1);
+            float *d = fanin__signal_array(s, FANIN__SITES);
+            for (int j = 0; d && j < FANIN__SITES * s->points; j++)
+                d[j] = slope[j] * (item.d ? item.d[j] : 1);
             item.d = d;
         }
         fanin__signal_give(s, n->inputs[operand], &item);
@@ -162,7 +163,7 @@ static double slope_power(fanin__signal *s, const fanin__op_attr *attr,
     for (int f = 0; f < x->factor_count; f++) some = some || x->factors[f].u;
     if (!some) return 0;
     int n = s->points;
-    float *low = fanin__signal_array(s, 2);
+    float *low = fanin__signal_array(s, FANIN__SITES);
     double now = 0, less = 0;
     if (!low) return 0;
     for (int i = 0; i < n; i++) low[i] = 0.95f * x->x[i];
@@ -180,10 +181,10 @@ void fanin__backward_map(fanin__signal *s, int node) {
         pass(s, node, 0, NULL, n->attr.p[0], NULL, 0);
         return;
     }
-    float *slope = fanin__signal_array(s, 2);
+    float *slope = fanin__signal_array(s, FANIN__SITES);
     const float *x = s->values[n->inputs[0]].x;
     if (!slope || !x) return;
-    slopes(&n->attr, x, slope, 2 * s->points);
+    slopes(&n->attr, x, slope, FANIN__SITES * s->points);
     const fanin__value_signal *from = &s->values[n->inputs[0]];
     pass(s, node, 0, slope, 1, from, slope_power(s, &n->attr, from, slope));
 }
@@ -435,7 +436,7 @@ void fanin__forward_binary(fanin__signal *s, int node) {
 void fanin__backward_binary(fanin__signal *s, int node) {
     const fanin__node *n = fanin__signal_node(s, node);
     const float *a = s->values[n->inputs[0]].x, *b = s->values[n->inputs[1]].x;
-    int count = 2 * s->points, kind = n->attr.kind;
+    int count = FANIN__SITES * s->points, kind = n->attr.kind;
     if (!a || !b || kind >= FANIN__COMPARE) return;
     if (kind == FANIN__ADD || kind == FANIN__SUB || s->values[node].x == a) {
         pass(s, node, 0, NULL, 1, NULL, 0);
@@ -444,7 +445,7 @@ void fanin__backward_binary(fanin__signal *s, int node) {
     }
     for (int side = 0; side < 2; side++) {
         if (s->values[n->inputs[side]].kind != FANIN__DATA) continue;
-        float *d = fanin__signal_array(s, 2);
+        float *d = fanin__signal_array(s, FANIN__SITES);
         for (int i = 0; d && i < count; i++) {
             float p = a[i], q = b[i], slope = 0;
             switch (kind) {
@@ -521,8 +522,8 @@ void fanin__backward_select(fanin__signal *s, int node) {
             pass(s, node, side, NULL, 1, NULL, 0);
             continue;
         }
-        float *d = fanin__signal_array(s, 2);
-        for (int i = 0; d && i < 2 * s->points; i++) d[i] = (c[i] != 0) == (side == 1);
+        float *d = fanin__signal_array(s, FANIN__SITES);
+        for (int i = 0; d && i < FANIN__SITES * s->points; i++) d[i] = (c[i] != 0) == (side == 1);
         pass(s, node, side, d, 1, NULL, 0);
     }
 }

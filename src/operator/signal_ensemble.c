@@ -341,7 +341,7 @@ float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int
     }
     /* given its score, an element is the largest if the others, of correlation b, stay below */
     float r = (float)fmin(b, 0.9999), rest = sqrtf(1 - r), root = sqrtf(r * (1 - r));
-    for (int site = 0; site < 2 && chosen; site++) {
+    for (int site = 0; site < FANIN__SITES && chosen; site++) {
         double sum = 0;
         for (int i = 0; i < n; i++) {
             float zi = z[site * n + i], share = 0;

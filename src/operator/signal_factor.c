@@ -40,6 +40,13 @@ double fanin__signal_mean_u(const float *u, int64_t n) {
     return sum / (double)n;
 }
 
+double fanin__signal_mean_root(const float *u, int64_t n) {
+    double sum = 0;
+    if (!u || n < 1) return 1;
+    for (int64_t i = 0; i < n; i++) sum += sqrt((double)u[i]);
+    return sum / (double)n;
+}
+
 double fanin__signal_level(const fanin__value_signal *v) {
     double level = 1;
     for (int f = 0; f < v->factor_count; f++)

@@ -23,26 +23,47 @@ void fanin__signal_total(const fanin__signal *s, const fanin__item *item, double
     *beta = item->beta * item->scale * item->scale * pair;
 }
 
+fanin__sites fanin__signal_pairs(const fanin__signal *s, const fanin__item *item, const float *by) {
+    int n = s->points;
+    double sum[FANIN__SITES] = {0}, k = item->scale * item->scale / n;
+    for (int site = 0; site < FANIN__SITES; site++)
+        for (int i = 0; i < n; i++) {
+            double own = item->d ? (double)item->d[i] : 1, other = 1;
+            if (item->d) other = (double)item->d[site * n + i];
+            if (by) {
+                own *= (double)by[i];
+                other *= (double)by[site * n + i];
+            }
+            sum[site] += own * other;
+        }
+    return (fanin__sites){.q = k * sum[0] * item->gamma,
+                          .b = k * sum[1] * item->beta,
+                          .a = k * sum[2] * item->alpha,
+                          .c = k * sum[3] * item->delta};
+}
+
 /* One item of a new source with the items' second moments, point by point: exact for what is elementwise
  * below, and for all totals. */
 static fanin__item join(fanin__signal *s, const fanin__item *p, const fanin__item *q) {
     fanin__item r = {.source = fanin__signal_source(s), .scale = 1};
-    double gp, bp, gq, bq;
-    int n = s->points;
-    fanin__signal_total(s, p, &gp, &bp);
-    fanin__signal_total(s, q, &gq, &bq);
-    r.gamma = gp + gq;
-    r.beta = bp + bq;
+    fanin__sites of_p = fanin__signal_pairs(s, p, NULL), of_q = fanin__signal_pairs(s, q, NULL);
+    r.gamma = of_p.q + of_q.q;
+    r.beta = of_p.b + of_q.b;
+    r.alpha = of_p.a + of_q.a;
+    r.delta = of_p.c + of_q.c;
     if (!(r.gamma > 0)) return r;
     if (p->d || q->d) {
-        r.d = fanin__signal_array(s, 2);
-        double sp = p->gamma * p->scale * p->scale, sq = q->gamma * q->scale * q->scale, pair = 0;
-        for (int i = 0; r.d && i < 2 * n; i++) {
+        r.d = fanin__signal_array(s, FANIN__SITES);
+        double sp = p->gamma * p->scale * p->scale, sq = q->gamma * q->scale * q->scale;
+        for (int i = 0; r.d && i < FANIN__SITES * s->points; i++) {
             double dp = p->d ? (double)p->d[i] : 1, dq = q->d ? (double)q->d[i] : 1;
             r.d[i] = (float)sqrt((sp * dp * dp + sq * dq * dq) / r.gamma);
         }
-        for (int i = 0; r.d && i < n; i++) pair += (double)r.d[i] * (double)r.d[n + i] / n;
-        if (pair > 0) r.beta /= pair;
+        fanin__item one = {.scale = 1, .d = r.d, .gamma = 1, .beta = 1, .alpha = 1, .delta = 1};
+        fanin__sites pair = fanin__signal_pairs(s, &one, NULL);
+        if (pair.b > 0) r.beta /= pair.b;
+        if (pair.a > 0) r.alpha /= pair.a;
+        if (pair.c > 0) r.delta /= pair.c;
     }
     for (int f = 0; f < FANIN__FACTORS; f++) {
         r.u[f] = p->u[f];
@@ -70,7 +91,8 @@ static void mix_profiles(fanin__signal *s, const fanin__value_signal *v, const f
 }
 
 static bool same_source(const fanin__item *p, const fanin__item *q) {
-    return p->source == q->source && p->gamma == q->gamma && p->beta == q->beta;
+    return p->source == q->source && p->gamma == q->gamma && p->beta == q->beta &&
+           p->alpha == q->alpha && p->delta == q->delta;
 }
 
 /* Amplitudes of one source where profiles differ: parts of an axis put together again. False: not alike enough. */
@@ -122,8 +144,8 @@ static void add_same(fanin__signal *s, fanin__item *p, const fanin__item *q) {
         p->scale += q->scale;
         return;
     }
-    float *d = fanin__signal_array(s, 2);
-    for (int i = 0; d && i < 2 * s->points; i++)
+    float *d = fanin__signal_array(s, FANIN__SITES);
+    for (int i = 0; d && i < FANIN__SITES * s->points; i++)
         d[i] = (float)p->scale * (p->d ? p->d[i] : 1) + (float)q->scale * (q->d ? q->d[i] : 1);
     p->d = d;
     p->scale = 1;
@@ -190,9 +212,10 @@ fanin__item fanin__signal_merge(fanin__signal *s, int node) {
         mix_profiles(s, v, &r, &v->items[i], &next);
         r = next;
     }
-    double gamma, beta;
-    fanin__signal_total(s, &r, &gamma, &beta);
-    fanin__item out = {.source = fanin__signal_source(s), .gamma = gamma, .beta = beta, .scale = 1};
+    fanin__sites m = fanin__signal_pairs(s, &r, NULL);
+    fanin__item out = {.source = fanin__signal_source(s), .gamma = m.q, .beta = m.b, .scale = 1};
+    out.alpha = m.a;
+    out.delta = m.c;
     memcpy(out.u, r.u, sizeof out.u);
     return out;
 }

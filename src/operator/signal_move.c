@@ -56,13 +56,6 @@ void fanin__forward_broadcast(fanin__signal *s, int node) {
     v->first[n->rank] = v->factor_count;
 }
 
-static double mean_root(const float *u, int64_t n) {
-    double sum = 0;
-    if (!u || n < 1) return 1;
-    for (int64_t i = 0; i < n; i++) sum += sqrt((double)u[i]);
-    return sum / (double)n;
-}
-
 /* The adjoint sums: over n positions n gamma + n (n - 1) beta, over channels n gamma. Item by item, each
  * remembering whose sum it is: a norm's mean takes it back to where that item is. */
 static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
@@ -88,7 +81,7 @@ static void sum_item(fanin__signal *s, int node, const fanin__item *item) {
                 others *= size;
                 continue;
             }
-            double root = terms * mean_root(item->u[f], v->factors[f].size);
+            double root = terms * fanin__signal_mean_root(item->u[f], v->factors[f].size);
             places *= size;
             pairs *= root * root;
         }
@@ -293,8 +286,11 @@ static void unpick(fanin__signal *s, const fanin__value_signal *x, const fanin__
         out->u[fx] = u;
     } else {
         double share = (double)p->size / (double)old.size;
+        double pair = old.role & FANIN__POSITION ? share * share : share;
         out->gamma *= share;
-        out->beta *= old.role & FANIN__POSITION ? share * share : share;
+        out->alpha *= share;
+        out->beta *= pair;
+        out->delta *= pair;
     }
 }
 
@@ -361,8 +357,8 @@ static void keep_points(fanin__signal *s, fanin__item *item, const bool *kept) {
     int n = s->points, count = 0;
     for (int i = 0; i < n; i++) count += kept[i];
     if (!item->d || !count || count == n) return;
-    float *d = fanin__signal_array(s, 2), scale = sqrtf((float)n / (float)count);
-    for (int i = 0; d && i < 2 * n; i++) d[i] = kept[i % n] ? scale * item->d[i] : 0;
+    float *d = fanin__signal_array(s, FANIN__SITES), scale = sqrtf((float)n / (float)count);
+    for (int i = 0; d && i < FANIN__SITES * n; i++) d[i] = kept[i % n] ? scale * item->d[i] : 0;
     item->d = d;
 }
 

@@ -1,4 +1,4 @@
-/* signal_reduce.c - rules of sums, maxima, pools and norms. */
+/* signal_reduce.c - rules of sums, maxima and pools. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +106,8 @@ static void sum(fanin__signal *s, int node, const fanin__value_signal *x, counts
         fresh.c = fmin(fmax(x->m.c - mm, 0) / k.channel * (1 - part), rest);
     }
     if (four) fresh.a = fresh.c = fresh.q;
-    float *z = fanin__signal_gaussian(s, (uint32_t)node, fresh), *y = fanin__signal_array(s, 4);
+    float *z = fanin__signal_gaussian(s, (uint32_t)node, fresh),
+          *y = fanin__signal_array(s, FANIN__SITES);
     if (!z || !y) return;
     for (int i = 0; i < n; i++) {
         float at[FANIN__SITES];
@@ -174,7 +175,7 @@ void fanin__forward_reduce(fanin__signal *s, int node) {
         return;
     }
     double terms = k.sample * k.place * k.channel;
-    float *chosen = fanin__signal_array(s, 2), *in = x->x;
+    float *chosen = fanin__signal_array(s, FANIN__SITES), *in = x->x;
     if (n->attr.kind == FANIN__REDUCE_MIN) {
         in = fanin__signal_array(s, FANIN__SITES);
         for (int i = 0; in && i < FANIN__SITES * s->points; i++) in[i] = -x->x[i];
@@ -201,8 +202,10 @@ static void chosen_back(fanin__signal *s, int node, const float *chosen, double 
                 out.u[x->first[axis] + k] = item.u[v->first[axis] + k];
     out.gamma = share * (item.gamma + more * fmax(item.beta, 0));
     out.beta = share * share * item.beta;
-    out.d = fanin__signal_array(s, 2);
-    for (int i = 0; out.d && i < 2 * s->points; i++) out.d[i] = sqrtf(chosen[i]);
+    out.alpha = share * share * item.alpha;
+    out.delta = share * share * item.delta;
+    out.d = fanin__signal_array(s, FANIN__SITES);
+    for (int i = 0; out.d && i < FANIN__SITES * s->points; i++) out.d[i] = sqrtf(chosen[i]);
     fanin__signal_give(s, n->inputs[0], &out);
 }
 
@@ -223,12 +226,12 @@ void fanin__backward_reduce(fanin__signal *s, int node) {
                  f++)
                 item.u[x->first[axis] + f] = v->items[i].u[v->first[axis] + f];
         if (k.place > 1) {
-            double gamma, beta;
-            fanin__signal_total(s, &v->items[i], &gamma, &beta);
+            fanin__sites m = fanin__signal_pairs(s, &v->items[i], NULL);
             item.source = fanin__signal_source(s);
             double sign = item.scale;
             for (int j = 0; item.d && j < s->points; j++) sign += item.scale * (double)item.d[j];
-            item.gamma = item.beta = gamma;
+            item.gamma = item.beta = m.q;
+            item.alpha = item.delta = m.a;
             item.scale = sign < 0 ? -1 : 1;
             item.d = NULL;
         }
@@ -413,6 +416,8 @@ void fanin__backward_sumpool(fanin__signal *s, int node) {
     window_terms terms = pool_back(s, node, &item, both > 0 ? fmin(m * beta / both, 1) : 0, &out);
     out.gamma = terms.own * item.gamma + fmax(terms.all - terms.own, 0) * beta;
     out.beta = terms.all * item.beta;
+    out.alpha = terms.own * item.alpha + (terms.all - terms.own) * item.delta;
+    out.delta = terms.all * item.delta;
     fanin__signal_give(s, n->inputs[0], &out);
 }
 
@@ -423,7 +428,7 @@ void fanin__forward_maxpool(fanin__signal *s, int node) {
     double k = valid_terms(n, fanin__signal_node(s, n->inputs[0]));
     pooled_factors(s, node, x, 0, true);
     v->kind = FANIN__DATA;
-    float *chosen = fanin__signal_array(s, 2);
+    float *chosen = fanin__signal_array(s, FANIN__SITES);
     if (!x->x || !chosen || s->failed) {
         if (!s->failed) fanin__signal_fail(s, node, "a maximum of weights");
         return;
@@ -465,135 +470,9 @@ void fanin__backward_maxpool(fanin__signal *s, int node) {
         share *= fanin__signal_mean_u(item.u[f], v->factors[f].size);
     out.gamma = share * (item.gamma + shared_choices(&n->attr.window) * fmax(item.beta, 0));
     out.beta = share * share * item.beta;
-    out.d = fanin__signal_array(s, 2);
-    for (int i = 0; out.d && i < 2 * s->points; i++) out.d[i] = sqrtf(v->chosen[i]);
+    out.alpha = share * share * item.alpha;
+    out.delta = share * share * item.delta;
+    out.d = fanin__signal_array(s, FANIN__SITES);
+    for (int i = 0; out.d && i < FANIN__SITES * s->points; i++) out.d[i] = sqrtf(v->chosen[i]);
     fanin__signal_give(s, n->inputs[0], &out);
-}
-
-/* ---- batch norm ---------------------------------------------------------------------------------------- */
-
-/* Over N samples and P positions a channel's mean has the second moment of all pairs, its own included. */
-static double of_mean(const fanin__node *n, double q, double a, double b, double c) {
-    double samples = (double)n->dims[0], places = 1;
-    for (int i = 2; i < n->rank; i++) places *= (double)n->dims[i];
-    return (q + (places - 1) * b + (samples - 1) * a + (samples - 1) * (places - 1) * c) /
-           (samples * places);
-}
-
-/* What the variance that is divided by does to a gradient beyond its mean: E 1/v over 1/E v = k/(k - 2) for k squares.
- * N samples of P positions, exchangeable and Gaussian, have as many as (sum of eigenvalues)^2 / sum of their squares
- * without the mean's: few where positions are alike, or are one. */
-static double few_squares(const fanin__node *n, fanin__sites m) {
-    double samples = (double)n->dims[0], places = 1, most = 8;
-    for (int i = 2; i < n->rank; i++) places *= (double)n->dims[i];
-    const double value[3] = {m.q - m.a + (places - 1) * (m.b - m.c),
-                             m.q - m.b + (samples - 1) * (m.a - m.c), m.q - m.a - m.b + m.c};
-    const double count[3] = {samples - 1, places - 1, (samples - 1) * (places - 1)};
-    double sum = 0, squares = 0;
-    for (int i = 0; i < 3; i++) {
-        sum += count[i] * fmax(value[i], 0);
-        squares += count[i] * fmax(value[i], 0) * fmax(value[i], 0);
-    }
-    double k = squares > 0 ? sum * sum / squares : INFINITY;
-    return k > 2 * most / (most - 1) ? 1 / (1 - 2 / k) : most; /* k = 2: infinite but for epsilon */
-}
-
-void fanin__forward_norm(fanin__signal *s, int node) {
-    const fanin__node *n = fanin__signal_node(s, node);
-    fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
-    if (n->op == FANIN__NORM_STATS) { /* read by NORM_APPLY, which looks at x itself */
-        v->kind = FANIN__NOTHING;
-        return;
-    }
-    if (x->kind != FANIN__DATA || !x->x) {
-        fanin__signal_fail(s, node, "a norm of weights");
-        return;
-    }
-    double level = fanin__signal_level(x);
-    /* over the whole image two positions share fewer taps than neighbours do */
-    fanin__sites now = x->m;
-    if (x->shared > 0) {
-        now.b *= x->shared;
-        now.c *= x->shared;
-    }
-    double common = of_mean(n, now.q, now.a, now.b, now.c);
-    double var = fmax(x->m.q - common, 0) + n->attr.p[0] / level;
-    fanin__sites m = {0, (now.q - common) / var, (now.a - common) / var, (now.b - common) / var,
-                      (now.c - common) / var};
-    fanin__signal_like(v, x);
-    v->kind = FANIN__DATA;
-    v->var = few_squares(n, now) / (var * level);
-    v->factor = common / var;
-    float *y = fanin__signal_reshape(s, x->x, x->m, m);
-    fanin__weight_law scale = {1, 0}, shift = {0, 0};
-    if (operand_of(s, node, 2)->kind == FANIN__PARAM)
-        scale = fanin__signal_law(s, node, operand_of(s, node, 2), false, 1);
-    if (operand_of(s, node, 3)->kind == FANIN__PARAM)
-        shift = fanin__signal_law(s, node, operand_of(s, node, 3), false, 1);
-    if (!y) return;
-    for (int f = 0; f < v->factor_count; f++) { /* the mean level is 1 now */
-        double mean = fanin__signal_mean_u(v->factors[f].u, v->factors[f].size);
-        float *u = v->factors[f].u && mean > 0
-                       ? fanin__signal_take(s, (size_t)v->factors[f].size * sizeof *u)
-                       : NULL;
-        for (int64_t i = 0; u && i < v->factors[f].size; i++)
-            u[i] = (float)((double)v->factors[f].u[i] / mean);
-        v->factors[f].u = u;
-    }
-    float *g = NULL, *b = NULL;
-    if (scale.var > 0)
-        g = fanin__signal_gaussian(s, (uint32_t)(2 * node),
-                                   (fanin__sites){0, scale.var, scale.var, scale.var, scale.var});
-    if (shift.var > 0)
-        b = fanin__signal_gaussian(s, (uint32_t)(2 * node + 1),
-                                   (fanin__sites){0, shift.var, shift.var, shift.var, shift.var});
-    for (int i = 0; i < FANIN__SITES * s->points; i++)
-        y[i] = y[i] * ((float)scale.mean + (g ? g[i] : 0)) + (float)shift.mean + (b ? b[i] : 0);
-    v->var *= scale.mean * scale.mean + scale.var;
-    v->x = y;
-    v->normal = x->normal && !g && !b;
-    v->base = v->normal ? node + 1 : 0;
-    v->draws = x->draws;
-    v->draw_count = g || b ? -1 : x->draw_count;
-    fanin__signal_settle(s, v);
-    if (!g && !b && shift.mean == 0) v->m = fanin__signal_scaled(m, scale.mean);
-}
-
-static double mean_root(const float *u, int64_t n) {
-    double sum = 0;
-    if (!u || n < 1) return 1;
-    for (int64_t i = 0; i < n; i++) sum += sqrt((double)u[i]);
-    return sum / (double)n;
-}
-
-/* (g - mean g - y mean(g y)) scale / sigma; gradients of other samples are independent. */
-void fanin__backward_norm(fanin__signal *s, int node) {
-    const fanin__node *n = fanin__signal_node(s, node);
-    fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 0);
-    double gamma = 0, beta = 0;
-    for (int i = 0; i < v->item_count; i++) {
-        double g, b;
-        fanin__signal_total(s, &v->items[i], &g, &b);
-        for (int f = 0; f < v->factor_count;
-             f++) { /* where one of many has a gradient, pairs are fewer still */
-            double root = mean_root(v->items[i].u[f], v->factors[f].size);
-            g *= fanin__signal_mean_u(v->items[i].u[f], v->factors[f].size);
-            b *= root * root;
-        }
-        gamma += g;
-        beta += b;
-    }
-    if (!(gamma > 0)) return;
-    double pair = v->m.q > 0 ? v->m.b / v->m.q : 0;
-    double mean = of_mean(n, gamma, 0, beta, 0), along = of_mean(n, gamma, 0, beta * pair, 0);
-    double left = fmax(gamma - mean - along, 0), left_pair = beta - mean - along * pair;
-    double shrink = left / gamma;
-    for (int i = 0; i < v->item_count; i++) {
-        fanin__item item;
-        fanin__signal_carry(s, v, &v->items[i], x, &item);
-        item.scale *= sqrt(v->var * shrink);
-        item.beta *= beta != 0 && shrink > 0 ? left_pair / (beta * shrink) : 1;
-        if (shrink < 1) item.source = fanin__signal_source(s);
-        fanin__signal_give(s, n->inputs[0], &item);
-    }
 }

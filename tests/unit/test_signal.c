@@ -300,6 +300,29 @@ TEST(predictions_hold_in_residual_networks) {
     if (missed) fail_msg("%d figures are not as predicted", missed);
 }
 
+/* Few samples make a norm of few numbers, whose gradients meet over the batch. */
+TEST(predictions_hold_for_small_batches) {
+    enum { WIDTH = 256 };
+    static const char *const models[] = {"mlp:256-256x6-10,norm=batch",
+                                         "mlp:256-256x6-10,norm=batch,act=tanh",
+                                         "mlp:256-256x6-10,act=tanh"};
+    static const int64_t batches[] = {2, 8, 32};
+    int missed = 0, k = 2 * net_count();
+    printf("K = %d\n", k);
+    for (size_t i = 0; i < FANIN_COUNT(models); i++) {
+        fanin_graph *g = load(models[i]);
+        for (size_t b = 0; b < FANIN_COUNT(batches); b++) {
+            /* two samples normalised are 1 and -1, no gradient passes */
+            if (batches[b] == 2 && strstr(models[i], "batch")) continue;
+            char label[96];
+            snprintf(label, sizeof label, "%s, batch %d", models[i], (int)batches[b]);
+            missed += against_nets(&(subject){label, g, "he", NULL, batches[b], WIDTH}, k);
+        }
+        fanin_graph_destroy(g);
+    }
+    if (missed) fail_msg("%d figures are not as predicted", missed);
+}
+
 /* Slope of log10 of the gradient over the layers. */
 static double slope(const fanin_signal *s, bool predicted) {
     double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;

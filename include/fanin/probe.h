@@ -98,10 +98,12 @@ typedef struct fanin_layer_signal {
     /* Over seeds: standard deviation of log10 of the figure; NaN for one seed. */
     double second_moment_spread, grad_norm_spread;
     /* Mean over the min(in, out) singular values of diag f'(s) W, the derivative of h in the layer's input at a
-     * sample (W alone without an activation): Glorot and Bengio 2010 saw 0.5 with their standard rule and 0.8
-     * with the normalised one. W of a convolution maps a whole image; a batch norm's scale belongs to f', other
+     * sample (W alone where no activation reads exactly these units: none follows, or they are pooled or joined
+     * with others' first): Glorot and Bengio 2010 saw 0.5 with their standard rule and 0.8 with the normalised
+     * one. W of a convolution maps a whole image; a batch norm's scale belongs to f', other
      * norms are passed over. Estimated from random starts at a few samples (dense layers of up to 16 units:
-     * exact at 4), with its standard error over them (NaN: one start). NaN where the layer is no such map. */
+     * exact at 4), with its standard error over them (NaN: one start). NaN where the activation sees the units in
+     * another order. */
     double jacobian_mean_sv, jacobian_sv_error;
     /* Largest eigenvalue of the loss's second derivative in this layer's weight alone; NaN unless asked for. */
     double hessian_max;

@@ -263,10 +263,13 @@ fanin_status fanin__layer_jacobian(const fanin_graph *g, const fanin__layer *lay
     if (!fanin__layer_map_open(g, layer, p, &v) || s.count < v.units) return FANIN_OK;
     if (layer->act && layer->act_input >= 0) {
         x = fanin_program_value(p, layer->act_input);
-        /* not where the activation sees the units in another order, or some of them */
-        if (!x.data || x.dtype != FANIN_F32 || x.rank < 2 || x.count != s.count ||
-            x.dims[x.rank - 1] != s.dims[s.rank - 1] || (v.conv && x.rank != s.rank))
-            return FANIN_OK;
+        if (!x.data || x.dtype != FANIN_F32) return FANIN_OK;
+        /* pooled or joined with others' on the way: the activation is of something else */
+        if (x.count != s.count)
+            x = (fanin_buffer){0};
+        else if (x.rank < 2 || x.dims[x.rank - 1] != s.dims[s.rank - 1] ||
+                 (v.conv && x.rank != s.rank))
+            return FANIN_OK; /* it sees the units in another order */
     }
     return at_samples(g, layer, p, v, x, batch, mean, error);
 }

@@ -53,6 +53,25 @@ static fanin_graph *build(const window *w) {
     return g;
 }
 
+/* h = relu(concat(x, W1 x)): the activation is not of W1's units only, and W1 alone is what there is. */
+static fanin_graph *build_joined(void) {
+    fanin_graph_builder *b;
+    fanin_graph *g;
+    fanin_err err = {0};
+    const fanin_attr axis = {.name = "axis", .type = FANIN_ATTR_INT, .i = 1};
+    assert_ok(fanin_graph_builder_create("joined", 15, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 2, (int64_t[]){4, 5});
+    int w1 = fanin_graph_initializer(b, "w1", FANIN_F32, 2, (int64_t[]){5, 3}, NULL);
+    int w2 = fanin_graph_initializer(b, "w2", FANIN_F32, 2, (int64_t[]){8, 2}, NULL);
+    int y = fanin_graph_node(b, "MatMul", "first", (int[]){x, w1}, 2, NULL, 0, 1);
+    int both = fanin_graph_node(b, "Concat", "both", (int[]){x, y}, 2, &axis, 1, 1);
+    int h = fanin_graph_node(b, "Relu", "act", &both, 1, NULL, 0, 1);
+    fanin_graph_output(b, fanin_graph_node(b, "MatMul", "last", (int[]){h, w2}, 2, NULL, 0, 1),
+                       "y");
+    assert_ok_err(fanin_graph_builder_finish(b, &g, &err), err);
+    return g;
+}
+
 static fanin_signal *measure(const fanin_graph *g, const char *scheme, fanin_signal_options o) {
     fanin_signal *s;
     fanin_err err = {0};
@@ -102,4 +121,14 @@ TEST(the_scale_of_a_batch_norm_belongs_to_the_layer) {
         fanin_signal_destroy(ten);
         fanin_graph_destroy(g);
     }
+}
+
+TEST(units_that_are_joined_before_their_activation) {
+    fanin_graph *g = build_joined();
+    fanin_signal *s = measure(g, "orthogonal:gain=1.5", (fanin_signal_options){.batch = 4});
+    assert_int_equal(s->layer_count, 2);
+    assert_near(s->layers[0].jacobian_mean_sv, 1.5, 1e-5, 0);
+    assert_near(s->layers[1].jacobian_mean_sv, 1.5, 1e-5, 0);
+    fanin_signal_destroy(s);
+    fanin_graph_destroy(g);
 }

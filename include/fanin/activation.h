@@ -117,7 +117,8 @@ FANIN_API void fanin_activation_eval(const fanin_activation *act, int order, con
                                      double *y, size_t n);
 /* The same in float, by the kernels that the engine uses. Orders 0 and 1 within 4 ulp, order 2
  * within 8, of the exact value at parameters rounded to float (where terms of a derivative cancel:
- * ulp of 0.5; results below 1e-36: 1e-42). Same bits on every instruction set, for any split of the array. NaN gives NaN. */
+ * ulp of 0.5; results below 1e-36: 1e-42). Same bits on every instruction set, for any split of the array.
+ * NaN gives NaN. */
 FANIN_API void fanin_activation_eval_f32(const fanin_activation *act, int order, const float *x,
                                          float *y, size_t n);
 

@@ -33,8 +33,8 @@ typedef struct fanin_dataset_info {
     const char *preprocessing; /* "none", or what inputs went through and what it was learnt from */
 } fanin_dataset_info;
 
-/* "mnist", "fashion-mnist", "cifar10", "cifar100" (looked for under $FANIN_DATA, ./data, $XDG_DATA_HOME/fanin, plain, .gz or
- * .xz), "shapeset[:neg=0]", "xor[:bits=N]", "spirals[:noise=S]", "blobs", "teacher:IN-HIDDEN-OUT"; or a path, plain,
+/* "mnist", "fashion-mnist", "cifar10", "cifar100" (looked for under $FANIN_DATA, ./data,
+ * $XDG_DATA_HOME/fanin, plain, .gz or .xz), "shapeset[:neg=0]", "xor[:bits=N]", "spirals[:noise=S]", "blobs", "teacher:IN-HIDDEN-OUT"; or a path, plain,
  * .gz or .xz: "x.npy,t.npy", .npz, "x.csv:label=NAME", .tsv, .idx, "input.txt:length=64", or "folder/" of PNG
  * images; fanin_dataset_at has the grammar of each. Behind any of them "+normalize", "+standardize", "+center",
  * "+pca:keep=K" or "+zca:eps=0.01" prepares the inputs by what the training rows say (normalize: one mean and
@@ -69,6 +69,7 @@ typedef struct fanin_dataset_row {
     const char *name, *grammar, *about;
     const char *files; /* "name sha256\n..." of what is looked for, NULL for a generator */
 } fanin_dataset_row;
+/* Rows 0 ... count - 1, texts static; beyond them all is 0. */
 FANIN_API int fanin_dataset_count(void);
 FANIN_API fanin_dataset_row fanin_dataset_at(int i);
 

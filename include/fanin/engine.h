@@ -62,8 +62,8 @@ typedef struct fanin_program_options {
 } fanin_program_options;
 
 /* Replicas. With options.replicas = R a program is R networks of the same graph, each with its own weights:
- * thousands of small networks advance together at a fraction of the price of one at a time. Weights, statistics, gradients,
- * outputs, losses (and inputs and target, if replica_inputs) have an axis of R in front. Replica r is what a program
+ * thousands of small networks advance together at a fraction of the price of one at a time. Weights, statistics,
+ * gradients, outputs, losses (and inputs and target, if replica_inputs) have an axis of R in front. Replica r is what a program
  * without replicas of seed `seed + r` is, up to rounding (1e-5 over tens of steps of smooth training), and
  * has the same bits whatever R and the number of threads. Dense networks in any precision: every elementwise
  * function, norm, dropout, matrix product and loss; UNSUPPORTED for convolutions, windows and embeddings. */
@@ -128,6 +128,8 @@ FANIN_API bool fanin_program_weight_present(const fanin_program *program, int i)
  * training mode: new value of weight i, data NULL if it is not one. */
 FANIN_API fanin_buffer fanin_program_statistic(const fanin_program *program, int i);
 
+/* Inputs of the graph in its order, to be filled before a run; their gradients where options ask for them, else data
+ * NULL; and the target that the loss compares with. */
 FANIN_API int fanin_program_input_count(const fanin_program *program);
 FANIN_API fanin_buffer fanin_program_input(const fanin_program *program, int i);
 FANIN_API fanin_buffer fanin_program_input_gradient(const fanin_program *program, int i);
@@ -182,6 +184,7 @@ typedef struct fanin_operator_info {
     const char *name, *domain; /* "Conv", "" for ONNX's own */
     const char *kind;          /* "activation", "normalisation", "shape" ... */
 } fanin_operator_info;
+/* Rows 0 ... count - 1, texts static; beyond them all is 0. */
 FANIN_API int fanin_operator_count(void);
 FANIN_API fanin_operator_info fanin_operator_at(int i);
 

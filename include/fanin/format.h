@@ -59,6 +59,9 @@ typedef struct fanin_writer_options {
     uint64_t max_shard;          /* bytes; 0: one file */
 } fanin_writer_options;
 
+/* Copies names and metadata. ARG: a kind that the name does not tell, two tensors of one name, a tensor without a type
+ * or a definite shape, metadata without a value; LIMIT too many shards; IO a place that cannot be written, told now
+ * rather than at the first byte; NOMEM. End it with _commit or _abort. */
 FANIN_API fanin_status fanin_weights_writer_create(const char *path, const fanin_array *arrays,
                                                    int count, const fanin_writer_options *options,
                                                    fanin_weights_writer **writer, fanin_err *err);

@@ -200,9 +200,11 @@ FANIN_API const char *fanin_pattern_kind_name(fanin_pattern_kind kind);
  * -1 after a failure; names must be unique, NULL or "" makes one up. */
 typedef struct fanin_graph_builder fanin_graph_builder;
 
+/* `opset` of ONNX's operators; 0: of a graph without nodes. NOMEM. */
 FANIN_API fanin_status fanin_graph_builder_create(const char *name, int opset,
                                                   fanin_graph_builder **builder);
 FANIN_API void fanin_graph_builder_destroy(fanin_graph_builder *builder);
+/* An axis of -1 is not known; the first such one is the batch. */
 FANIN_API int fanin_graph_input(fanin_graph_builder *b, const char *name, fanin_dtype dtype,
                                 int rank, const int64_t *dims);
 /* A weight without values yet (data NULL), or with values that are copied. */

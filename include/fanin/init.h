@@ -144,6 +144,7 @@ typedef struct fanin_rule_info {
     bool elementwise;
 } fanin_rule_info;
 
+/* Rows 0 ... count - 1, texts static; beyond them all is 0. */
 FANIN_API int fanin_rule_count(void);
 FANIN_API fanin_rule_info fanin_rule_at(int i);
 /* The row of a parsed rule; all NULL for an id that no row has. */

@@ -69,6 +69,7 @@ typedef struct fanin_ridges {
 
 typedef struct fanin_page fanin_page;
 
+/* Copies its texts (subtitle may be NULL). NOMEM. */
 FANIN_API fanin_status fanin_page_create(const char *title, const char *subtitle,
                                          fanin_page **page);
 FANIN_API void fanin_page_destroy(fanin_page *page);

@@ -81,6 +81,7 @@ typedef struct fanin_paper_info {
     const char *name, *title, *source;
     int claim_count;
 } fanin_paper_info;
+/* Rows 0 ... count - 1, texts static; beyond them all is 0. */
 FANIN_API int fanin_paper_count(void);
 FANIN_API fanin_paper_info fanin_paper_at(int i);
 

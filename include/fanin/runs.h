@@ -33,6 +33,8 @@ typedef enum fanin_runs_mode {
     FANIN_RUNS_WRITE, /* made when there is none */
 } fanin_runs_mode;
 
+/* Several processes may hold one store; a handle may be used from any thread. NOTFOUND; FORMAT a file that is no store;
+ * UNSUPPORTED a newer schema; IO; NOMEM. */
 FANIN_API fanin_status fanin_runs_open(const char *path, fanin_runs_mode mode, fanin_runs **runs,
                                        fanin_err *err);
 FANIN_API void fanin_runs_close(fanin_runs *runs);

@@ -199,6 +199,7 @@ typedef struct fanin_scheme_line {
     const char *rule;    /* "he_normal:gain=1" */
 } fanin_scheme_line;
 
+/* Rows 0 ... count - 1, texts static; beyond them all is 0. */
 FANIN_API int fanin_scheme_count(void);
 FANIN_API fanin_scheme_info fanin_scheme_at(int i);
 FANIN_API fanin_scheme_line fanin_scheme_line_at(int i, int line);

@@ -78,6 +78,7 @@ typedef struct fanin_gain {
     bool closed_form;
 } fanin_gain;
 
+/* DOMAIN for an activation that is zero everywhere. */
 FANIN_API fanin_status fanin_gain_solve(const fanin_activation *act, fanin_gain *out,
                                         fanin_err *err);
 
@@ -311,7 +312,8 @@ FANIN_API fanin_status fanin_jacobian_moments(const fanin_activation *act, doubl
                                               fanin_jacobian *out, fanin_err *err);
 /* Their density at lambda[i] > 0 for wide square layers, from S-transforms: exact for activations of
  * straight pieces (relu, hard tanh), on 500 and more quadrature nodes of f' otherwise. atoms (NULL is
- * fine): the masses at 0 and, for orthogonal weights, at the largest value (sigma_w2 max f'^2)^depth. Densities below 1e-7 count as 0. */
+ * fine): the masses at 0 and, for orthogonal weights, at the largest value (sigma_w2 max f'^2)^depth.
+ * Densities below 1e-7 count as 0. */
 FANIN_API fanin_status fanin_jacobian_density(const fanin_activation *act, double q,
                                               double sigma_w2, double depth, bool orthogonal,
                                               const double *lambda, size_t n, double *density,
@@ -338,8 +340,8 @@ FANIN_API fanin_status fanin_meanfield_table_create(const fanin_activation *act,
                                                     double q_high, fanin_meanfield_table **out,
                                                     fanin_err *err);
 FANIN_API void fanin_meanfield_table_destroy(fanin_meanfield_table *table);
-/* The fixed point reached from q = 1; `guess`: a nearby q*, 0 for none. Fixed points beyond the table count as 0 or infinite; the lists
- * of all fixed points and the curvature are left empty. */
+/* The fixed point reached from q = 1; `guess`: a nearby q*, 0 for none. Fixed points beyond the table count as 0
+ * or infinite; the lists of all fixed points and the curvature are left empty. */
 FANIN_API fanin_status fanin_meanfield_table_solve(const fanin_meanfield_table *table,
                                                    double sigma_w2, double sigma_b2, double guess,
                                                    fanin_meanfield *out, fanin_err *err);

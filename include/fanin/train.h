@@ -25,13 +25,13 @@ extern "C" {
 /* Updates the weights of a program from its gradients, in float32. Text: "sgd:lr=0.1",
  * "momentum:lr=0.02,mu=0.9", "nesterov", "adam", "adamw", "rmsprop", "adagrad": names, defaults and
  * arithmetic of torch.optim (1.13); "lion", "lars", "lamb", "levenberg" (stochastic diagonal
- * Levenberg-Marquardt), "hutchinson" (the same by the Hessian), and the rules of one linear layer "perceptron", "lms", "alpha_lms".
- * `fanin list optimizers` shows options, formulas and sources. */
+ * Levenberg-Marquardt), "hutchinson" (the same by the Hessian), and the rules of one linear layer "perceptron", "lms",
+ * "alpha_lms". `fanin list optimizers` shows options, formulas and sources. */
 typedef struct fanin_optimizer fanin_optimizer;
 
 /* Errors: NOTFOUND an unknown optimiser, ARG an unknown option or a value out of range, a program in
- * F64, or one without what "levenberg" and "hutchinson" need; UNSUPPORTED a rule of one layer on another network; NOMEM. The
- * program must have gradients and outlive the optimiser. */
+ * F64, or one without what "levenberg" and "hutchinson" need; UNSUPPORTED a rule of one layer on another network;
+ * NOMEM. The program must have gradients and outlive the optimiser. */
 FANIN_API fanin_status fanin_optimizer_create(const char *text, fanin_program *program,
                                               fanin_optimizer **optimizer, fanin_err *err);
 FANIN_API void fanin_optimizer_destroy(fanin_optimizer *optimizer);
@@ -43,6 +43,7 @@ FANIN_API void fanin_optimizer_set_lr(fanin_optimizer *optimizer, double lr);
 typedef struct fanin_optimizer_info {
     const char *name, *options, *formula, *source;
 } fanin_optimizer_info;
+/* Rows 0 ... count - 1, texts static; beyond them all is 0. */
 FANIN_API int fanin_optimizer_count(void);
 FANIN_API fanin_optimizer_info fanin_optimizer_at(int i);
 
@@ -57,6 +58,7 @@ FANIN_API fanin_status fanin_schedule_factor(const char *text, uint64_t step, ui
 typedef struct fanin_schedule_info {
     const char *name, *options, *formula, *source;
 } fanin_schedule_info;
+/* As fanin_optimizer_at. */
 FANIN_API int fanin_schedule_count(void);
 FANIN_API fanin_schedule_info fanin_schedule_at(int i);
 
@@ -360,8 +362,8 @@ typedef struct fanin_comparison {
 } fanin_comparison;
 
 /* Checks and trains every cell, side by side on all threads, one thread a run. `graph` may be NULL where
- * activations or depths are given. ARG: no scheme, or one item of an axis twice. Texts of the options must outlive the comparison. Interrupted, it returns
- * what there is with INTERRUPTED and *comparison set. */
+ * activations or depths are given. ARG: no scheme, or one item of an axis twice. Texts of the options must
+ * outlive the comparison. Interrupted, it returns what there is with INTERRUPTED and *comparison set. */
 FANIN_API fanin_status fanin_compare(const fanin_graph *graph, const fanin_dataset *data,
                                      const fanin_compare_options *options,
                                      fanin_comparison **comparison, fanin_err *err);

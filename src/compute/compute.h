@@ -40,9 +40,9 @@ typedef enum fanin__binary_op {
         FANIN__BINARY_COUNT
 } fanin__binary_op;
 
-/* out = op a. SIGN gives -1, 0, 1 (NaN for NaN). BF16 rounds to the nearest bfloat16, ties to even. EXP and LOG are our own, at most 2 ulp (EXP:
- * 0 below -104, infinity above 88.73, denormal results may be flushed to 0; LOG: -infinity at 0,
- * NaN below). Activations live in src/activation. */
+/* out = op a. SIGN gives -1, 0, 1 (NaN for NaN). BF16 rounds to the nearest bfloat16, ties to even.
+ * EXP and LOG are our own, at most 2 ulp (EXP: 0 below -104, infinity above 88.73, denormal
+ * results may be flushed to 0; LOG: -infinity at 0, NaN below). Activations live in src/activation. */
 #define FANIN__UNARY_MAP(X) \
     X(NEG, neg) \
     X(ABS, abs) \

@@ -81,8 +81,8 @@ static int sigmoid_entropy(fanin__ir *ir, int x, int t) {
     return mean_all(ir, binary(ir, FANIN__SUB, softplus(ir, x), binary(ir, FANIN__MUL, t, x)));
 }
 
-/* Mean over all positions of -log softmax(x)[target]; one logit is class 1's against class 0's of 0. Smoothed targets (1 - e) onehot + e/C add
- * e (x[target] - mean x) to each: the logarithm of the sum is the same. */
+/* Mean over all positions of -log softmax(x)[target]; one logit is class 1's against class 0's of 0. Smoothed
+ * targets (1 - e) onehot + e/C add e (x[target] - mean x) to each: the logarithm of the sum is the same. */
 static int cross_entropy(fanin__ir *ir, int x, int target, const fanin__loss *loss) {
     int64_t classes, rows;
     x = as_rows(ir, x, &rows, &classes);

@@ -88,7 +88,7 @@ static const struct {
 int fanin_scheme_count(void) { return (int)FANIN_COUNT(schemes); }
 
 fanin_scheme_info fanin_scheme_at(int i) {
-    if (i < 0 || i >= fanin_scheme_count()) return (fanin_scheme_info){"?", "?", "?", 0};
+    if (i < 0 || i >= fanin_scheme_count()) return (fanin_scheme_info){0};
     fanin_scheme_info info = schemes[i].info;
     info.line_count += (int)FANIN_COUNT(common);
     return info;
@@ -98,7 +98,7 @@ fanin_scheme_line fanin_scheme_line_at(int i, int line) {
     const int shared = (int)FANIN_COUNT(common);
     if (i < 0 || i >= fanin_scheme_count() || line < 0 ||
         line >= shared + schemes[i].info.line_count)
-        return (fanin_scheme_line){"?", "?"};
+        return (fanin_scheme_line){0};
     return line < shared ? common[line] : schemes[i].lines[line - shared];
 }
 

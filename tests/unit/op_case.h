@@ -13,7 +13,8 @@ enum { MAX_IN = 8, MAX_ATTRS = 8 };
 
 /* Inputs, separated by blanks: "2x3" a tensor of normal numbers, "2x3@a:b" uniform on [a, b] ("@1:0" apart), "s" or
  * "s@a:b" a scalar, "#1,2" constant integers, "#1,2:2x1" of a shape, "#=1" one, "#0;3x1" alternating ones of
- * a shape, "%0.5" a constant number, "%1,2:2x1" constant numbers, "?2x3" constant truth values, "-" left out. Attributes: "a=1 b=f0.5 c=[1,2] d='text'". */
+ * a shape, "%0.5" a constant number, "%1,2:2x1" constant numbers, "?2x3" constant truth values, "-" left out.
+ * Attributes: "a=1 b=f0.5 c=[1,2] d='text'". */
 typedef struct op_case {
     const char *op, *attrs, *inputs;
     int opset;

@@ -1,5 +1,5 @@
-/* Every row of the operator table, in shapes that are listed and in shapes that are drawn: its gradient against central differences, its tangent map (the
- * gradient of the gradient in the cotangent) against the inner product and against differences, its
+/* Every row of the operator table, in shapes that are listed and in shapes that are drawn: its gradient against
+ * central differences, its tangent map (the gradient of the gradient in the cotangent) against the inner product and against differences, its
  * second derivative against differences, all in double; then the float program, whose kernels are
  * other ones, against double. */
 #include <math.h>

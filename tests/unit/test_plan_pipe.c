@@ -1,5 +1,5 @@
-/* The writer's second thread: the same bytes with and without it, whatever the buffers' sizes; what goes wrong in it is told,
- * and nobody waits for ever. */
+/* The writer's second thread: the same bytes with and without it, whatever the buffers' sizes; what goes wrong in it
+ * is told, and nobody waits for ever. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

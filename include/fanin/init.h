@@ -91,7 +91,7 @@ typedef struct fanin_rule {
     int distribution;  /* 0 the rule's own, 1 uniform, 2 normal, 3 truncated_normal */
     bool bounds_sigma; /* bounds=sigma: low and high count standard deviations */
     char nonlinearity[64];
-    double a, gain, scale, value, mean, std, low, high, sparsity, k;
+    double a, gain, scale, value, mean, std, low, high, sparsity, k, center;
     int64_t groups; /* 0: the tensor's */
     int gates; /* order of LSTM gates: 0 the rule's own, 1 ifgo (torch, Keras), 2 iofc (ONNX) */
     char prior[256]; /* of class_prior: "0.01", or one number a class: "0.5/0.3/0.2" */
@@ -118,6 +118,8 @@ typedef struct fanin_moments {
     double mean, std; /* of an element drawn at random from the tensor */
     double gain; /* std * sqrt(fan used); of matrices made whole the factor before them; else NaN */
     double low, high; /* support; infinite for normals */
+    double centered;  /* 1 - variance of a row's mean / (std^2 / row length): 0 where weights are
+                        independent, 1 where every row sums to 0 */
     bool elementwise; /* a slice is made alone */
     char reason[160]; /* one sentence: "gain sqrt(2) for relu over fan_in 576" */
 } fanin_moments;

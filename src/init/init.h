@@ -134,6 +134,9 @@ fanin_status fanin__prior_fill(const fanin__recipe *plan, uint64_t seed, uint64_
                                fanin_dtype dtype, void *out, fanin_err *err);
 fanin_status fanin__unit_norm_plan(fanin__recipe *plan, fanin_err *err);
 fanin_status fanin__nguyen_widrow_plan(fanin__recipe *plan, fanin_err *err);
+fanin_status fanin__centered_plan(fanin__recipe *plan, fanin_err *err);
+fanin_status fanin__centered_fill(const fanin__recipe *plan, uint64_t seed, uint64_t first,
+                                  size_t n, fanin_dtype dtype, void *out, fanin_err *err);
 fanin_status fanin__rows_fill(const fanin__recipe *plan, uint64_t seed, uint64_t first, size_t n,
                               fanin_dtype dtype, void *out, fanin_err *err);
 

@@ -373,6 +373,22 @@ static const fanin__rule_row rows[] = {
      .formula = "log(p / (1 - p)) for one p (default 0.01); log of the shares for a list a/b/c",
      .source = "Lin, Goyal, Girshick, He, Dollar 2017, section 3.3",
      .note = "bias of an output layer: the first prediction is the prior"},
+    {.id = 30,
+     .name = "centered_normal",
+     .aliases = "zero_sum_normal standardized_normal weight_standardization",
+     .options = "std mode fans gain nonlinearity a center",
+     .plan = fanin__centered_plan,
+     .fill = fanin__centered_fill,
+     .elementwise = false,
+     .mode = FANIN_FAN_IN,
+     .gain = 1,
+     .formula =
+         "N(0, s^2) less `center` (default 1) of the mean of the unit's weights, elements of "
+         "std s; s = std or gain / sqrt(fan)",
+     .source = "Huang, Liu, Liu, Lang, Tao 2017, section 3; Brock, De, Smith 2021, eq 4",
+     .note =
+         "no framework draws it; NFNets' scaled weight standardisation begins there: gain= what "
+         "`fanin gain` calls nf_gamma"},
 };
 
 const fanin__rule_row *fanin__rule_row_by_id(int id) {

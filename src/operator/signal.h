@@ -89,13 +89,17 @@ typedef struct fanin__weight_use {
     int weight, node;
     bool layer;  /* a product or convolution (else a table, or elementwise) */
     double unit; /* second moment of the result for a weight variance of 1 */
+    int input;   /* of a layer: the node it weights */
+    double
+        common; /* share of `unit` that the input's mean makes: rows that sum to 0 leave it out */
     double stream;
     bool shortcut; /* what it is added to has more layers since they parted */
     int before;    /* of a norm's scale: the weight whose layer it normalises; -1 */
 } fanin__weight_use;
 
+/* `centered`: 1 - variance of a row's mean / (var / row length), as fanin_moments has it. */
 typedef struct fanin__weight_law {
-    double mean, var;
+    double mean, var, centered;
 } fanin__weight_law;
 
 typedef struct fanin__signal_options {
@@ -191,8 +195,11 @@ void fanin__signal_collapse(const fanin__value_signal *v, fanin__sites *m);
 void fanin__signal_settle(fanin__signal *s, fanin__value_signal *v); /* v->m from v->x */
 
 /* laws */
-fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__value_signal *param,
-                                    bool layer, double unit);
+fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__value_signal *param);
+/* Of a weighted layer: see fanin__weight_use. */
+fanin__weight_law fanin__signal_layer_law(fanin__signal *s, int node,
+                                          const fanin__value_signal *param, int input, double unit,
+                                          double common);
 /* An operand as an ensemble beside `partner`. */
 float *fanin__signal_operand(fanin__signal *s, int node, int operand,
                              const fanin__value_signal *partner);

@@ -25,11 +25,27 @@ static void copy_factors(fanin__signal *s, fanin__value_signal *v, const fanin__
     v->first[axis + 1] = v->factor_count;
 }
 
-/* Moments of x times `sum` second moments each, weights of mean w over `fan` terms. */
-static fanin__sites weighted(const fanin__value_signal *x, double sum, double w, double fan) {
+/* Of amplitudes sqrt u: their mean, squared. */
+static double squared_amplitude(const float *u, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; u && i < n; i++) sum += sqrt((double)u[i]) / (double)n;
+    return u ? sum * sum : 1;
+}
+
+/* Of the second moment, the share that all channels have in common. */
+static double mean_share(const fanin__value_signal *x) {
+    return x->m.q > 0 ? fmin(x->m.mean * x->m.mean / x->m.q, 1) : 0;
+}
+
+/* Moments of `fan` terms of x, together `sum` of its second moments where the weights' variance is 1; `common`: the
+ * share of that which x's mean makes. Rows that sum to 0 do not see the mean. */
+static fanin__sites weighted(const fanin__value_signal *x, fanin__weight_law law, double sum,
+                             double fan, double common) {
     fanin__sites m = x->m;
-    double mean = w * fan * m.mean, part = w * w * fan * (fan - 1) * m.mean * m.mean;
-    double all = sum + w * w * fan;
+    double w = law.mean, mean = w * fan * m.mean;
+    double part =
+        w * w * fan * (fan - 1) * m.mean * m.mean - law.centered * law.var * sum * common * m.q;
+    double all = sum * law.var + w * w * fan;
     m.q = all * m.q + part;
     m.a = all * m.a + part;
     m.b = all * m.b + part;
@@ -56,9 +72,12 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
     const fanin__node *xn = fanin__signal_node(s, n->inputs[1 - side]);
     int last = n->rank - 1, contracted = side == 1 ? last : last - 1,
         kept = 2 * last - 1 - contracted;
-    double fan = (double)xn->dims[contracted], level = 1;
-    for (int f = x->first[contracted]; f < x->first[contracted + 1]; f++)
-        level *= fanin__signal_mean_u(x->factors[f].u, x->factors[f].size);
+    double fan = (double)xn->dims[contracted], level = 1, even = 1;
+    for (int f = x->first[contracted]; f < x->first[contracted + 1]; f++) {
+        double mean = fanin__signal_mean_u(x->factors[f].u, x->factors[f].size);
+        level *= mean;
+        even *= mean > 0 ? squared_amplitude(x->factors[f].u, x->factors[f].size) / mean : 1;
+    }
     unsigned role = fanin__signal_role(x, contracted);
     bool swaps = !(role & FANIN__CHANNEL) && (role & FANIN__POSITION) &&
                  fanin__signal_varies(x, FANIN__CHANNEL);
@@ -79,9 +98,10 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
     }
     double unit = fan * level;
     fanin__value_signal flat = *v; /* levels that stay in u */
-    fanin__weight_law law =
-        fanin__signal_law(s, node, w, true, unit * x->m.q * fanin__signal_level(&flat));
-    v->m = weighted(&in, unit * law.var, law.mean, fan);
+    double common = swaps ? 0 : even * mean_share(x);
+    fanin__weight_law law = fanin__signal_layer_law(
+        s, node, w, n->inputs[1 - side], unit * x->m.q * fanin__signal_level(&flat), common);
+    v->m = weighted(&in, law, unit, fan, common);
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
@@ -303,14 +323,15 @@ static void constant_state(fanin__signal *s, int node, int side, double value) {
     int last = n->rank - 1, contracted = side == 1 ? last : last - 1;
     double fan = (double)fanin__signal_node(s, n->inputs[1 - side])->dims[contracted];
     double square = fan * value * value, sum = fan * value;
-    fanin__weight_law law = fanin__signal_law(s, node, operand_of(s, node, side), true, square);
+    fanin__weight_law law =
+        fanin__signal_layer_law(s, node, operand_of(s, node, side), n->inputs[1 - side], square, 1);
     fanin__signal_axes(v, n);
     v->kind = FANIN__DATA;
     for (int axis = 0; axis < n->rank; axis++) {
         v->factors[axis].role = axis == contracted ? FANIN__CHANNEL : 0;
         v->factors[axis].spread = axis != contracted;
     }
-    double q = square * law.var + sum * sum * law.mean * law.mean;
+    double q = square * law.var * (1 - law.centered) + sum * sum * law.mean * law.mean;
     v->m = (fanin__sites){sum * law.mean, q, q, q, q};
     v->x = q > 0 ? fanin__signal_gaussian(s, (uint32_t)node, v->m) : fanin__signal_constant(s, 0);
     fanin__signal_settle(s, v);
@@ -497,6 +518,25 @@ static double shared_taps(const fanin__op_window *w, int axis, const float *u, i
     return sum > 0 && before > 0 ? fmin(squares / sum / before, 1) : 1;
 }
 
+/* What a row's mean sees of a window beside what its variance sees, with amplitudes s = sqrt u: mean over outputs of
+ * (mean over taps of s)^2 over that of s^2. Padding, and what is uneven, lower it. */
+static double even_taps(const fanin__op_window *w, int axis, const float *u, int64_t in,
+                        int64_t out) {
+    double squares = 0, sums = 0, taps = (double)w->kernel[axis];
+    for (int64_t o = 0; o < out; o++) {
+        double sum = 0;
+        for (int64_t t = 0; t < w->kernel[axis]; t++) {
+            int64_t i = o * w->stride[axis] + t * w->dilation[axis] - w->before[axis];
+            if (i < 0 || i >= in) continue;
+            double s = u ? (double)u[i] : 1;
+            sum += sqrt(s);
+            squares += s * taps;
+        }
+        sums += sum * sum;
+    }
+    return squares > 0 ? sums / squares : 1;
+}
+
 /* Forward of both kinds of convolution. */
 static void convolve(fanin__signal *s, int node, bool transposed) {
     const fanin__node *n = fanin__signal_node(s, node);
@@ -507,7 +547,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
         fanin__signal_fail(s, node, "a convolution of weights, or with an activation as kernel");
         return;
     }
-    double fan = (double)xn->dims[1] / (double)w->groups, shared = 1;
+    double fan = (double)xn->dims[1] / (double)w->groups, shared = 1, even = 1;
     v->kind = FANIN__DATA;
     copy_factors(s, v, x, 0, 0);
     fanin__signal_push(s, v, 1, n->dims[1], FANIN__CHANNEL, NULL);
@@ -518,14 +558,16 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
                 out = transposed ? f.size : n->dims[2 + i];
         fan *= taps;
         shared *= shared_taps(w, i, f.u, in, out, transposed);
+        if (!transposed) even *= even_taps(w, i, f.u, in, out);
         fanin__signal_push(s, v, 2 + i, n->dims[2 + i], FANIN__POSITION,
                            window_profile(s, w, i, f.u, in, out, taps, transposed));
     }
     if (s->failed) return;
     double level = fanin__signal_level(v);
-    fanin__weight_law law =
-        fanin__signal_law(s, node, operand_of(s, node, 1), true, fan * level * x->m.q);
-    v->m = weighted(x, fan * law.var, law.mean, fan);
+    double common = transposed || w->groups > 1 ? 0 : even * mean_share(x);
+    fanin__weight_law law = fanin__signal_layer_law(s, node, operand_of(s, node, 1), n->inputs[0],
+                                                    fan * level * x->m.q, common);
+    v->m = weighted(x, law, fan, fan, common);
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);

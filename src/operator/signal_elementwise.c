@@ -57,7 +57,7 @@ static void param_map(fanin__signal *s, int node, fanin__value_signal *v,
         v->factor = x->factor * (attr->kind == FANIN__FN_NEG ? -1 : attr->p[0]);
         return;
     }
-    fanin__weight_law law = fanin__signal_law(s, node, x, false, 1);
+    fanin__weight_law law = fanin__signal_law(s, node, x);
     float *z = fanin__signal_gaussian(
         s, (uint32_t)node, (fanin__sites){law.mean, law.mean * law.mean + law.var, 0, 0, 0});
     if (!z) return;
@@ -233,7 +233,7 @@ static void param_binary(fanin__signal *s, int node) {
         double value;
         fanin__weight_law law = {0};
         if (x->kind == FANIN__PARAM)
-            law = fanin__signal_law(s, node, x, false, 1);
+            law = fanin__signal_law(s, node, x);
         else if (fanin__signal_uniform(s->ir, n->inputs[k], &value))
             law.mean = value;
         else

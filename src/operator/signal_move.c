@@ -579,7 +579,7 @@ void fanin__forward_concat(fanin__signal *s, int node) {
             double share = (double)fanin__signal_node(s, n->inputs[k])->dims[axis] / total, known;
             fanin__weight_law law = {0};
             if (x->kind == FANIN__PARAM)
-                law = fanin__signal_law(s, node, x, false, 1);
+                law = fanin__signal_law(s, node, x);
             else if (fanin__signal_uniform(s->ir, n->inputs[k], &known))
                 law.mean = known;
             mean += share * law.mean;
@@ -659,7 +659,7 @@ static void embed(fanin__signal *s, int node, const fanin__value_signal *table,
     const fanin__node *t = fanin__signal_node(s, n->inputs[0]);
     const fanin__node *index = fanin__signal_node(s, n->inputs[1]);
     fanin__value_signal *v = &s->values[node];
-    fanin__weight_law law = fanin__signal_law(s, node, table, false, 1);
+    fanin__weight_law law = fanin__signal_law(s, node, table);
     double mm = law.mean * law.mean, same = 1 / (double)t->dims[n->attr.axis];
     fanin__signal_axes(v, n);
     v->kind = FANIN__DATA;

@@ -100,11 +100,11 @@ void fanin__forward_norm(fanin__signal *s, int node) {
     v->factor = common / var;
     float *y = fanin__signal_reshape(s, x->x, x->m, m);
     if (y && few) y = on_sphere(s, node, squares, y, m);
-    fanin__weight_law scale = {1, 0}, shift = {0, 0};
+    fanin__weight_law scale = {.mean = 1}, shift = {0};
     if (operand_of(s, node, 2)->kind == FANIN__PARAM)
-        scale = fanin__signal_law(s, node, operand_of(s, node, 2), false, 1);
+        scale = fanin__signal_law(s, node, operand_of(s, node, 2));
     if (operand_of(s, node, 3)->kind == FANIN__PARAM)
-        shift = fanin__signal_law(s, node, operand_of(s, node, 3), false, 1);
+        shift = fanin__signal_law(s, node, operand_of(s, node, 3));
     if (!y) return;
     for (int f = 0; f < v->factor_count; f++) { /* the mean level is 1 now */
         double mean = fanin__signal_mean_u(v->factors[f].u, v->factors[f].size);

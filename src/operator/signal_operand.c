@@ -116,27 +116,35 @@ static int weight_before(const fanin__signal *s, int node) {
     return s->values[n->inputs[1]].kind == FANIN__PARAM ? s->values[n->inputs[1]].weight : -1;
 }
 
-fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__value_signal *p,
-                                    bool layer, double unit) {
-    if (p->weight < 0) return (fanin__weight_law){p->m.mean, p->var};
-    fanin__weight_use use = {p->weight,
-                             node,
-                             layer,
-                             unit * p->factor * p->factor,
-                             s->beside,
-                             false,
-                             weight_before(s, node)};
-    int partner = layer || use.before >= 0 ? partner_of(s, node) : -1;
+static fanin__weight_law ask(fanin__signal *s, const fanin__value_signal *p,
+                             fanin__weight_use *use) {
+    use->weight = p->weight;
+    use->unit *= p->factor * p->factor;
+    use->stream = s->beside;
+    use->before = weight_before(s, use->node);
+    int partner = use->layer || use->before >= 0 ? partner_of(s, use->node) : -1;
     if (partner >= 0) {
         const fanin__value_signal *v = &s->values[partner];
         bool known = v->kind == FANIN__DATA && v->x;
-        use.stream = known ? v->m.q * fanin__signal_level(v) : 1;
-        use.shortcut = layers_behind(s, partner) > layers_behind(s, node);
+        use->stream = known ? v->m.q * fanin__signal_level(v) : 1;
+        use->shortcut = layers_behind(s, partner) > layers_behind(s, use->node);
     }
-    fanin__weight_law law = s->options.law(s->options.ctx, &use);
+    fanin__weight_law law = s->options.law(s->options.ctx, use);
     law.mean *= p->factor;
     law.var *= p->factor * p->factor;
     return law;
+}
+
+fanin__weight_law fanin__signal_law(fanin__signal *s, int node, const fanin__value_signal *p) {
+    fanin__weight_use use = {.node = node, .unit = 1, .input = -1};
+    return p->weight < 0 ? (fanin__weight_law){p->m.mean, p->var, 0} : ask(s, p, &use);
+}
+
+fanin__weight_law fanin__signal_layer_law(fanin__signal *s, int node, const fanin__value_signal *p,
+                                          int input, double unit, double common) {
+    fanin__weight_use use = {
+        .node = node, .layer = true, .unit = unit, .input = input, .common = common};
+    return p->weight < 0 ? (fanin__weight_law){p->m.mean, p->var, 0} : ask(s, p, &use);
 }
 
 /* A constant's entries where the points are: the channel by the point, position and sample by the site. */
@@ -180,7 +188,7 @@ float *fanin__signal_operand(fanin__signal *s, int node, int operand,
         s->beside = partner && partner->kind == FANIN__DATA
                         ? partner->m.q * fanin__signal_level(partner)
                         : NAN;
-        fanin__weight_law law = fanin__signal_law(s, node, v, false, 1);
+        fanin__weight_law law = fanin__signal_law(s, node, v);
         s->beside = NAN;
         double mm = law.mean * law.mean;
         fanin__sites m = {law.mean, mm + law.var, mm, mm, mm};

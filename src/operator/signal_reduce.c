@@ -145,7 +145,7 @@ void fanin__forward_reduce(fanin__signal *s, int node) {
     const fanin__value_signal *x = operand_of(s, node, 0);
     double level;
     if (x->kind == FANIN__PARAM && n->op == FANIN__REDUCE && n->attr.kind == FANIN__SUM) {
-        fanin__weight_law law = fanin__signal_law(s, node, x, false, 1);
+        fanin__weight_law law = fanin__signal_law(s, node, x);
         double terms = (double)(fanin__signal_node(s, n->inputs[0])->count / n->count);
         fanin__signal_axes(v, n);
         v->kind = FANIN__PARAM;

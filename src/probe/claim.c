@@ -112,6 +112,7 @@ void fanin__find_fits(fanin__subject *s, fanin__claim *declared) {
                                         "dirac",
                                         "sparse",
                                         "unit_norm",
+                                        "centered_normal",
                                         "rademacher"};
     char text[512] = "";
     if (declared) {

@@ -16,6 +16,7 @@ fanin__form_kind fanin__form_of(const fanin__recipe *plan) {
     if (fill == fanin__delta_fill) return FANIN__FORM_DELTA;
     if (fill == fanin__sparse_fill) return FANIN__FORM_SPARSE;
     if (fill == fanin__rows_fill && !plan->moments.elementwise) return FANIN__FORM_ROWS;
+    if (fill == fanin__centered_fill) return FANIN__FORM_CENTERED;
     if (fill == fanin__law_fill && plan->law.kind == FANIN_LAW_RADEMACHER) return FANIN__FORM_SIGNS;
     if (fill == fanin__law_fill || fill == fanin__rows_fill || fill == fanin__constant_fill)
         return FANIN__FORM_LAW;
@@ -307,11 +308,11 @@ static fanin_status test_sparse(const fanin_array *array, const fanin__measure *
     return status;
 }
 
-/* ---- rows of one length ------------------------------------------------------------------------ */
+/* ---- rows as a whole --------------------------------------------------------------------------- */
 
 typedef struct row_sums {
     const fanin__grid *g;
-    double *squares;
+    double *sums, *squares; /* a row */
 } row_sums;
 
 static void sum_rows(void *arg, size_t begin, size_t end) {
@@ -322,8 +323,25 @@ static void sum_rows(void *arg, size_t begin, size_t end) {
         for (uint64_t c = 0; c < s->g->cols; c += FANIN__PIECE) {
             size_t n = fanin__piece(s->g->cols - c);
             fanin__grid_read(s->g, r / rows, r % rows, c, n, x);
-            for (size_t i = 0; i < n; i++) s->squares[r] += x[i] * x[i];
+            for (size_t i = 0; i < n; i++) {
+                s->sums[r] += x[i];
+                s->squares[r] += x[i] * x[i];
+            }
         }
+}
+
+/* sums: of `count` rows, their squares behind them; the caller frees it. */
+static fanin_status all_sums(const fanin_array *array, const fanin__recipe *plan, size_t *count,
+                             double *cols, double **sums) {
+    fanin__grid g;
+    FANIN_TRY(fanin__grid_make(array, &plan->view, false, &g));
+    *count = (size_t)(plan->view.blocks * plan->view.out);
+    *cols = (double)g.cols;
+    *sums = fanin_calloc(*count ? *count : 1, 2 * sizeof(double));
+    row_sums s = {.g = &g, .sums = *sums, .squares = *sums + *count};
+    if (*sums) fanin_parallel_for(*count, 16, sum_rows, &s);
+    fanin_free(g.offset);
+    return *sums ? FANIN_OK : FANIN_NOMEM;
 }
 
 static void judge_rows(const fanin_array *array, const fanin__recipe *plan, const double *squares,
@@ -374,27 +392,46 @@ static fanin_status drawn_beside(const fanin_array *array, const fanin__measure 
 
 static fanin_status test_rows(const fanin_array *array, const fanin__measure *m,
                               const fanin__recipe *plan, fanin__form *form) {
-    fanin__grid g;
-    FANIN_TRY(fanin__grid_make(array, &plan->view, false, &g));
-    size_t count = (size_t)(plan->view.blocks * plan->view.out);
-    row_sums s = {.g = &g, .squares = fanin_calloc(count ? count : 1, sizeof(double))};
-    fanin_status status = s.squares ? FANIN_OK : FANIN_NOMEM;
-    if (status == FANIN_OK) {
-        fanin_parallel_for(count, 16, sum_rows, &s);
-        judge_rows(array, plan, s.squares, count, form);
-    }
-    fanin__law law = fanin__law_sphere((double)g.cols, plan->gain, 1);
-    fanin_free(s.squares);
-    fanin_free(g.offset);
-    if (status != FANIN_OK || form->fault) return status;
+    size_t count;
+    double cols, *sums;
+    FANIN_TRY(all_sums(array, plan, &count, &cols, &sums));
+    judge_rows(array, plan, sums + count, count, form);
+    fanin_free(sums);
+    if (form->fault) return FANIN_OK;
+    fanin__law law = fanin__law_sphere(cols, plan->gain, 1);
     if (plan->law.kind == FANIN_LAW_NORMAL) {
         form->p = fanin__least_p(fanin__law_test(m, &law, array->dtype));
         return FANIN_OK;
     }
     double shape = 1, mean = fanin__two_sided(m->mean / law.std * sqrt((double)m->n));
-    status = drawn_beside(array, m, plan, &shape);
+    fanin_status status = drawn_beside(array, m, plan, &shape);
     form->p = fmin(1, 2 * fmin(mean, shape));
     return status;
+}
+
+/* Row sums are normal with variance (1 - centered) n std^2; those that should be 0 may be off by what was rounded:
+ * sum |x| <= sqrt(n sum x^2). */
+static fanin_status test_centered(const fanin_array *array, const fanin__measure *m,
+                                  const fanin__recipe *plan, fanin__form *form) {
+    size_t count;
+    double cols, *sums, chi = 0;
+    FANIN_TRY(all_sums(array, plan, &count, &cols, &sums));
+    double std = plan->moments.std, share = 1 - plan->moments.centered;
+    for (size_t i = 0; i < count && !form->fault; i++) {
+        double z = sums[i] / (std * sqrt(cols)), length = sqrt(sums[count + i]) / std;
+        chi += share > 0 ? z * z / share : 0;
+        if (length == 0)
+            fanin__form_broken(form, FANIN_FAULT_ZEROS, "all weights of unit %zu are 0", i);
+        if (share > 0 || length == 0 || fabs(z) <= fanin__slack(array->dtype) * length) continue;
+        fanin__form_broken(form, FANIN_FAULT_WRONG_LAW,
+                           "the weights of unit %zu sum to %.4g, declared 0", i, sums[i]);
+    }
+    fanin_free(sums);
+    if (form->fault || count == 0) return FANIN_OK;
+    fanin__law law = fanin__law_normal(0, std);
+    double rows = share > 0 ? fanin__two_sided(fanin__chi_z(chi, (double)count)) : 1;
+    form->p = fmin(1, 2 * fmin(rows, fanin__least_p(fanin__law_test(m, &law, array->dtype))));
+    return FANIN_OK;
 }
 
 /* ---- by kind ----------------------------------------------------------------------------------- */
@@ -407,6 +444,7 @@ fanin_status fanin__form_test(const fanin_array *array, const fanin__measure *m,
     case FANIN__FORM_SIGNS: return test_signs(array, m, plan, form);
     case FANIN__FORM_SPARSE: return test_sparse(array, m, plan, form);
     case FANIN__FORM_ROWS: return test_rows(array, m, plan, form);
+    case FANIN__FORM_CENTERED: return test_centered(array, m, plan, form);
     case FANIN__FORM_ORTHOGONAL: return fanin__test_orthogonal(array, m, plan, form);
     case FANIN__FORM_DELTA: return fanin__test_delta(array, m, plan, form);
     case FANIN__FORM_LAW: break;

@@ -11,7 +11,8 @@ typedef enum fanin__form_kind {
     FANIN__FORM_CLOSED, /* written down: the same for every seed */
     FANIN__FORM_SIGNS,  /* + or - one value */
     FANIN__FORM_SPARSE,
-    FANIN__FORM_ROWS, /* rows of one length */
+    FANIN__FORM_ROWS,     /* rows of one length */
+    FANIN__FORM_CENTERED, /* rows whose mean was taken off */
     FANIN__FORM_ORTHOGONAL,
     FANIN__FORM_DELTA
 } fanin__form_kind;

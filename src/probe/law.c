@@ -151,14 +151,14 @@ double fanin__poisson_above(double k, double lambda) {
     return fmin(1, sum);
 }
 
-/* z of a chi-square value with `freedom` degrees (Wilson and Hilferty 1931). */
-static double chi_z(double value, double freedom) {
+/* Wilson and Hilferty 1931. */
+double fanin__chi_z(double value, double freedom) {
     double k = 2 / (9 * freedom);
     return (cbrt(value / freedom) - (1 - k)) / sqrt(k);
 }
 
 static double chi_above(double value, double freedom) {
-    double z = chi_z(value, freedom);
+    double z = fanin__chi_z(value, freedom);
     return z > 0 ? fanin__two_sided(z) / 2 : 1 - fanin__two_sided(z) / 2;
 }
 
@@ -262,7 +262,7 @@ fanin__p_values fanin__law_test(const fanin__measure *m, const fanin__law *law, 
     ratio = ratio > 1 ? fmax(1, ratio - slack) : fmin(1, ratio + slack);
     double freedom = 2 * n / (law->kurtosis - 1);
     if (law->shape != FANIN__SHAPE_SPHERE)
-        p.variance = fanin__two_sided(chi_z(ratio * freedom, freedom));
+        p.variance = fanin__two_sided(fanin__chi_z(ratio * freedom, freedom));
     if (m->width > 0 && p.variance > 1e-15 && p.mean > 1e-15) p.shape = shape_p(m, law, dtype);
     if (law->shape == FANIN__SHAPE_NORMAL && fanin_dtype_size(dtype) > 1)
         p.extreme = extreme_p(m, law);

@@ -35,6 +35,8 @@ fanin__law fanin__law_sphere(double dim, double radius, int sides);
 double fanin__law_cdf(const fanin__law *law, double x);
 /* Two-sided chance of a standard normal beyond |z|. */
 double fanin__two_sided(double z);
+/* z of a chi-square value with `freedom` degrees. */
+double fanin__chi_z(double value, double freedom);
 /* Chance of k or more where lambda are expected (Poisson). */
 double fanin__poisson_above(double k, double lambda);
 

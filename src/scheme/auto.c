@@ -62,7 +62,8 @@ void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin
         return;
     }
     if (use->layer) {
-        double var = law->target / (law->state && law->late > 0 ? law->late : use->unit);
+        double left = 1 - law->centered * law->common;
+        double var = law->target / (law->state && law->late > 0 ? law->late : use->unit * left);
         law->now = use->unit;
         if (law->chosen && !table) return;
         if (law->chosen && fabs(var / law->var - 1) > 0.01) a->again = true;
@@ -95,7 +96,12 @@ void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin
 
 /* A standard deviation in four digits: what explain shows is what is drawn. */
 static void rule_text(const fanin__law_of *law, char *text, size_t size) {
-    if (law->var > 0)
+    if (law->var > 0 && law->centered == 1)
+        snprintf(text, size, "centered_normal:std=%.4g", sqrt(law->var));
+    else if (law->var > 0 && law->centered > 0)
+        snprintf(text, size, "centered_normal:std=%.4g,center=%.4g", sqrt(law->var),
+                 1 - sqrt(1 - law->centered));
+    else if (law->var > 0)
         snprintf(text, size, "normal:std=%.4g", sqrt(law->var));
     else if (law->mean == 1)
         snprintf(text, size, "ones");
@@ -104,12 +110,16 @@ static void rule_text(const fanin__law_of *law, char *text, size_t size) {
 }
 
 static void reason_text(const fanin__law_of *law, char *text, size_t size) {
+    char share[64] = "";
+    if (law->centered > 0)
+        snprintf(share, sizeof share, ", of which the input's mean makes %.0f %%",
+                 100 * law->common);
     if (isnan(law->target))
         snprintf(text, size, "auto: %s", law->why);
     else
         snprintf(text, size,
-                 "auto: target second moment %.4g (%s); weights of variance 1 would give %.4g",
-                 law->target, law->why, law->unit);
+                 "auto: target second moment %.4g (%s); weights of variance 1 would give %.4g%s",
+                 law->target, law->why, law->unit, share);
 }
 
 fanin_status fanin__auto_plan(fanin_plan *plan, const bool *open, fanin__auto_row *set, void *ctx,
@@ -126,9 +136,12 @@ fanin_status fanin__auto_plan(fanin_plan *plan, const bool *open, fanin__auto_ro
         if (open[i] || r->keep) continue;
         a.laws[i].mean = r->moments.mean;
         a.laws[i].var = r->moments.std * r->moments.std;
+        a.laws[i].centered = r->moments.centered;
     }
     fanin_err why = {0};
-    fanin_status status = fanin__analysis_run(&a, &o, NULL, &why);
+    /* a framework draws no centred rows */
+    fanin_status status =
+        plan->compat ? fanin__analysis_run(&a, &o, NULL, &why) : fanin__auto_balance(&a, &why);
     if (status != FANIN_OK && status != FANIN_NOMEM)
         fanin_err_set(err, status, "%.400s; the scheme auto needs it: name another one",
                       why.message);

@@ -111,7 +111,7 @@ static fanin_status keep_row(job *j, int row) {
     fanin__text reason = {0};
     fanin_plan_row *r = &j->plan->rows[row];
     r->keep = true;
-    r->moments = (fanin_moments){NAN, NAN, NAN, NAN, NAN, true, "kept as it is"};
+    r->moments = (fanin_moments){NAN, NAN, NAN, NAN, NAN, 0, true, "kept as it is"};
     describe(&j->plan->tensors->items[row], &reason);
     fanin__text_puts(&reason, "; a constant of the graph, kept as it is");
     return keep_texts(j, row, "keep", &reason);

@@ -19,7 +19,7 @@ const fanin_tensor_info *fanin__analysis_tensor(const fanin__analysis *a, int we
 static fanin__weight_law law_of(void *ctx, const fanin__weight_use *use) {
     fanin__analysis *a = ctx;
     int value = a->program->weights[use->weight].value, t = a->tensor_of[value];
-    if (t < 0) return (fanin__weight_law){0, 0};
+    if (t < 0) return (fanin__weight_law){0, 0, 0};
     const fanin_tensor_info *info = &a->tensors->items[t];
     fanin__law_of *law = &a->laws[t];
     if (use->layer) {
@@ -27,15 +27,19 @@ static fanin__weight_law law_of(void *ctx, const fanin__weight_use *use) {
         double target = fanin__auto_target(a, info, use, why, sizeof why);
         bool first = isnan(law->target) && use->unit > 0;
         law->state = law->state || !(use->unit > 0);
+        law->uses++;
         if (first) {
             law->target = target;
             law->unit = law->state && law->late > 0 ? law->late : use->unit;
             law->stream = use->stream;
+            law->common = use->common;
+            law->node = use->node;
+            law->input = use->input;
             memcpy(law->why, why, sizeof why);
         }
     }
     if (!law->fixed) fanin__auto_choose(a, info, law, use);
-    return (fanin__weight_law){law->mean, law->var};
+    return (fanin__weight_law){law->mean, law->var, law->centered};
 }
 
 fanin_status fanin__analysis_create(const fanin_graph *g, const fanin_tensors *tensors,
@@ -137,12 +141,13 @@ static fanin_status one_run(fanin__analysis *a, const fanin_predict_options *o, 
     for (int i = 0; i < g->output_count; i++) outputs[i] = nodes[g->outputs[i]];
     fanin_status status = fanin__signal_create(&p->ir, outputs, g->output_count, &so, &s);
     fanin__sites m;
-    if (status == FANIN_OK && out && fanin__signal_read(&s, output, &m)) {
+    if (status == FANIN_OK && (out || a->balance) && fanin__signal_read(&s, output, &m)) {
         double batch = n->rank > 0 && n->dims[0] > 0 ? (double)n->dims[0] : 1;
         status = fanin__signal_backward(&s, output, fanin__signal_loss(&s, output, &a->loss));
-        if (status == FANIN_OK) read_values(a, nodes, &s, batch, out);
+        if (status == FANIN_OK && out) read_values(a, nodes, &s, batch, out);
+        if (status == FANIN_OK && a->balance && !a->again) status = fanin__balance_read(a, &s, err);
     }
-    if (status != FANIN_OK) status = name_place(a, nodes, &s, err);
+    if (s.failed) status = name_place(a, nodes, &s, err);
     fanin__signal_fini(&s);
     fanin_free(outputs);
     return status;
@@ -173,6 +178,7 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
     for (int run = 0; run < RUNS && status == FANIN_OK; run++) {
         a->again = false;
         for (int i = 0; i < a->tensors->count; i++) {
+            a->laws[i].uses = 0;
             a->laws[i].target = NAN; /* what a tied table changes changes everything behind it */
             if (a->tensors->items[i].tensor.cls != FANIN_CLASS_EMBEDDING) a->laws[i].chosen = false;
         }
@@ -187,23 +193,64 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
 
 /* ---- public ----------------------------------------------------------------------------------------- */
 
-static void moments_of(const fanin_array *w, double *mean, double *var) {
+/* Adds elements from `at` on to the sums of the rows that they stand in. */
+static void add_rows(double *rows, uint64_t stride, uint64_t units, size_t at, const double *x,
+                     size_t n) {
+    uint64_t row = at / stride % units, left = stride - at % stride;
+    for (size_t i = 0; i < n; i++) {
+        rows[row] += x[i];
+        if (--left) continue;
+        left = stride;
+        row = row + 1 == units ? 0 : row + 1;
+    }
+}
+
+/* 1 - variance of the rows' means over what independent weights of this variance would have. */
+static double centered_of(const double *rows, uint64_t units, double length, double mean,
+                          double var) {
+    double squares = 0;
+    for (uint64_t r = 0; r < units; r++) {
+        double off = rows[r] / length - mean;
+        squares += off * off;
+    }
+    double share = squares / (double)units * length / var;
+    return length > 1 && var > 0 ? 1 - share : 0;
+}
+
+static fanin_status moments_of(const fanin_array *w, const fanin_tensor *t, fanin__law_of *law,
+                               fanin_err *err) {
     enum { CHUNK = 1024 };
-    double wide[CHUNK], sum = 0, squares = 0;
+    double wide[CHUNK], sum = 0, squares = 0, *rows = NULL;
     size_t count, size = fanin_dtype_size(w->dtype);
-    *mean = *var = NAN;
-    if (!fanin__shape_count(w->dims, w->rank, &count) || !count) return;
+    uint64_t stride = 1, units = 1;
+    law->mean = law->var = NAN;
+    if (!fanin__shape_count(w->dims, w->rank, &count) || !count) return FANIN_OK;
+    if (fanin_class_is_weight(t->cls) && w->rank >= 2 && t->out_axis >= 0 &&
+        t->out_axis < w->rank) {
+        units = (uint64_t)w->dims[t->out_axis];
+        for (int i = t->out_axis + 1; i < w->rank; i++) stride *= (uint64_t)w->dims[i];
+        if (!(rows = fanin_calloc(units, sizeof *rows))) return no_memory(err);
+    }
     for (size_t at = 0; at < count; at += CHUNK) {
         size_t n = count - at < CHUNK ? count - at : CHUNK;
-        if (fanin_convert_to_f64((const char *)w->data + at * size, w->dtype, n, wide) != FANIN_OK)
-            return;
+        if (fanin_convert_to_f64((const char *)w->data + at * size, w->dtype, n, wide) !=
+            FANIN_OK) {
+            fanin_free(rows);
+            return FANIN_OK;
+        }
         for (size_t i = 0; i < n; i++) {
             sum += wide[i];
             squares += wide[i] * wide[i];
         }
+        if (rows) add_rows(rows, stride, units, at, wide, n);
     }
-    *mean = sum / (double)count;
-    *var = fmax(squares / (double)count - *mean * *mean, 0);
+    law->mean = sum / (double)count;
+    law->var = fmax(squares / (double)count - law->mean * law->mean, 0);
+    if (rows)
+        law->centered =
+            centered_of(rows, units, (double)count / (double)units, law->mean, law->var);
+    fanin_free(rows);
+    return FANIN_OK;
 }
 
 /* From the plan's row, else from values. */
@@ -218,13 +265,14 @@ static fanin_status fix_law(fanin__analysis *a, int t, const fanin_predict_optio
     if (row && !row->keep) {
         law->mean = row->moments.mean;
         law->var = row->moments.std * row->moments.std;
+        law->centered = row->moments.centered;
         return FANIN_OK;
     }
     const fanin_array *w = o->weights ? fanin_weights_find(o->weights, info->tensor.name) : NULL;
     fanin_array own = {.dtype = v->dtype, .rank = v->rank, .data = v->data, .size = v->size};
     memcpy(own.dims, v->dims, sizeof own.dims);
     if (!w && v->data) w = &own;
-    if (w && fanin_dtype_is_float(w->dtype)) moments_of(w, &law->mean, &law->var);
+    if (w && fanin_dtype_is_float(w->dtype)) FANIN_TRY(moments_of(w, &info->tensor, law, err));
     if (isnan(law->mean) || isnan(law->var))
         return fanin_err_set(err, FANIN_UNSUPPORTED, "%.200s: no law of its values is known",
                              info->tensor.name);

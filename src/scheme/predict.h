@@ -13,8 +13,13 @@ typedef struct fanin__law_of {
     bool state; /* a use of it saw zeros: what a recurrent network starts from */
     double now,
         late; /* unit of a state's weight at its last use, and at that of the run before; 0 */
-    double mean, var;
-    double unit, stream, target; /* of a weighted layer; NaN: none. See fanin__weight_use */
+    double mean, var, centered;
+    double unit, stream, target, common; /* of a weighted layer; NaN: none. See fanin__weight_use */
+    /* Squared gradient that reaches what feeds the layer, over that of its output times target, had its rows their
+     * means; NaN: not of it alone. */
+    double flow;
+    int node, input; /* of a weighted layer where it is first used */
+    int uses;
     char why[96];
 } fanin__law_of;
 
@@ -26,7 +31,9 @@ typedef struct fanin__analysis {
     fanin__law_of *laws; /* by tensor */
     const fanin_program *program;
     double classes; /* of the output; NaN without cross entropy */
-    bool again;     /* a tied weight was chosen anew behind its first use */
+    bool again;     /* a weight was chosen anew behind its first use */
+    bool balance;   /* each run tells balance.c of its gradients */
+    double slope;   /* decades a layer of the gradient's norm */
 } fanin__analysis;
 
 /* Second moment that a weighted layer's output should have, and its name for people. */
@@ -35,6 +42,11 @@ double fanin__auto_target(const fanin__analysis *a, const fanin_tensor_info *inf
 /* Chooses the law of what is not fixed. */
 void fanin__auto_choose(fanin__analysis *a, const fanin_tensor_info *info, fanin__law_of *law,
                         const fanin__weight_use *use);
+/* Runs the rules until gradients keep up: sets `centered` of the laws that are not fixed. Errors of
+ * fanin__analysis_run. */
+fanin_status fanin__auto_balance(fanin__analysis *a, fanin_err *err);
+/* After a run forward and backward: a->slope, and `flow` of the laws. NOMEM. */
+fanin_status fanin__balance_read(fanin__analysis *a, const fanin__signal *s, fanin_err *err);
 /* The tensor that weight number `weight` of the program is; NULL for -1. */
 const fanin_tensor_info *fanin__analysis_tensor(const fanin__analysis *a, int weight);
 

@@ -72,6 +72,8 @@ static const row_case cases[] = {
     {"sparse:sparsity=0.1", 'w', REPEATED | TRANSPOSED | ZERO_ROW, NULL},
     {"unit_norm", 'w', DRAWN | TRANSPOSED | ONE_WRONG, "lecun_uniform"},
     {"nguyen_widrow", 'w', SCALED | REPEATED | TRANSPOSED | ZERO_ROW | ONE_WRONG, NULL},
+    {"centered_normal", 'w', DRAWN | TRANSPOSED | ONE_WRONG | SWAPPED, "lecun_normal"},
+    {"centered_normal:std=0.02,center=0.9", 'w', DRAWN | TRANSPOSED, "normal:std=0.02"},
     {"lstm_forget_bias", 'b', SCALED | ONE_WRONG, NULL},
     {"class_prior:prior=0.02", 'b', SCALED | ONE_WRONG, NULL},
 };

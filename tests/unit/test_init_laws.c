@@ -81,6 +81,8 @@ static void for_every_rule(void (*check)(const subject *)) {
         "uniform:std=0.3,mean=1",
         "hadamard:gain=2",
         "unit_norm:gain=3",
+        "centered_normal",
+        "centered_normal:std=2,center=0.3",
         "lstm_forget_bias:gates=iofc,value=2",
         "torch",
         "constant:value=0.1",
@@ -403,6 +405,51 @@ TEST(rows_have_their_length) {
     assert_ok(fanin_rule_parse("nguyen_widrow", &rule, NULL));
     assert_ok(fanin_rule_apply(&rule, &b, &m, NULL));
     assert_near(m.high, 0.7 * pow(100, 0.25), 0, 1e-14);
+}
+
+/* Sums of rows, exactly; the variance of an element, 5 standard errors: two-sided alpha 6e-7 a tensor. */
+TEST(rows_can_sum_to_0) {
+    fanin_tensor list[16];
+    size_t count = tensors(list);
+    for (size_t t = 0; t < count; t++)
+        for (int half = 0; half <= 1; half++) {
+            subject s = {.tensor = list[t], .label = "centred rows"};
+            const char *rule = half ? "centered_normal:std=3,center=0.5" : "centered_normal:std=3";
+            assert_ok(fanin_rule_parse(rule, &s.rule, NULL));
+            if (list[t].rank < 2 ||
+                fanin_rule_apply(&s.rule, &s.tensor, &s.moments, NULL) != FANIN_OK)
+                continue;
+            assert_true(fanin__shape_count(s.tensor.dims, s.tensor.rank, &s.count));
+            int64_t units = s.tensor.dims[s.tensor.out_axis];
+            double inputs = (double)s.count / (double)units, sums[512] = {0}, squares = 0;
+            double share = 1 - s.moments.centered, spread = 0;
+            double *x = fill(&s, 0, 0, s.count, FANIN_F64);
+            size_t stride = 1;
+            for (int a = s.tensor.rank - 1; a > s.tensor.out_axis; a--)
+                stride *= (size_t)s.tensor.dims[a];
+            for (size_t i = 0; i < s.count; i++) {
+                sums[i / stride % (size_t)units] += x[i];
+                squares += x[i] * x[i] / 9;
+            }
+            for (int64_t o = 0; o < units; o++) {
+                if (!half) assert_near(sums[o], 0, 1e-10, 0);
+                spread += sums[o] * sums[o] / (9 * inputs);
+            }
+            if (half) { /* (1 - center)^2 = 1/4, made a little larger as the elements are */
+                assert_true(share > 0.25 && share <= 0.25 / (1 - 0.75 / inputs) + 1e-12);
+                assert_near(spread / (double)units, share, 0,
+                            5 * share * sqrt(2.0 / (double)units));
+            }
+            assert_near(squares / (double)s.count, 1, 5 * sqrt(2.0 / (double)s.count), 0);
+            free(x);
+        }
+    fanin_tensor one = fanin_tensor_torch("w", 2, (int64_t[]){4, 1});
+    fanin_rule rule;
+    fanin_moments m;
+    fanin_err err = {0};
+    assert_ok(fanin_rule_parse("centered_normal", &rule, NULL));
+    assert_int_equal(fanin_rule_apply(&rule, &one, &m, &err), FANIN_ARG);
+    assert_non_null(strstr(err.message, "two weights or more"));
 }
 
 TEST(forget_gates_and_priors) {

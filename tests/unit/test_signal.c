@@ -408,6 +408,67 @@ TEST(variances_can_be_worked_out_by_hand) {
     fanin_graph_destroy(g);
 }
 
+/* Behind relu mean^2 = 1/(2 pi) and q = 1/2, so that rows that sum to 0 see 1/2 - 1/(2 pi); half of the mean taken off
+ * leaves a quarter of the mean's part. */
+TEST(rows_that_sum_to_0_do_not_see_the_mean) {
+    static const struct {
+        const char *rule;
+        double centered;
+    } cases[] = {{"lecun_normal", 0}, {"centered_normal", 1}, {"centered_normal:center=0.5", 0.75}};
+    for (size_t i = 0; i < FANIN_COUNT(cases); i++) {
+        fanin_graph *g = load("mlp:4000-4000x2-10");
+        fanin_plan *plan = plan_of(g, cases[i].rule);
+        const fanin_predict_options o = {.plan = plan};
+        fanin_prediction *p;
+        fanin_err err = {0};
+        assert_ok_err(fanin_predict(g, &o, &p, &err), err);
+        int second = 0;
+        for (int n = 0, dense = 0; n < g->node_count && !second; n++)
+            if (strcmp(g->nodes[n].op, "Gemm") == 0 && dense++ == 1)
+                second = g->nodes[n].outputs[0];
+        double want = 0.5 - cases[i].centered / (2 * 3.14159265358979324);
+        assert_true(fabs(p->values[second].second_moment / want - 1) < 2e-3);
+        fanin_prediction_destroy(p);
+        fanin_plan_destroy(plan);
+        fanin_graph_destroy(g);
+    }
+}
+
+TEST(predictions_hold_for_rows_that_sum_to_0) {
+    int missed = against_mlps("sigmoid", "centered_normal:gain=4.8", 5);
+    missed += against_mlps("relu", "centered_normal:gain=1.5,center=0.4", 5);
+    if (missed) fail_msg("%d figures are not as predicted", missed);
+}
+
+/* Slopes of He's and LeCun's weights here: 0.45, 0.18, 0.13. */
+TEST(auto_keeps_gradients_up) {
+    static const char *const models[] = {"mlp:512-512x10-10,act=sigmoid", "lenet5",
+                                         "mlp:512-512x4-10"};
+    for (size_t i = 0; i < FANIN_COUNT(models); i++) {
+        fanin_graph *g = load(models[i]);
+        fanin_signal *s = measure(g, "auto", 7, 5, 8);
+        if (!(fabs(s->backward_slope) < 0.07) || s->verdict != FANIN_VERDICT_HEALTHY)
+            fail_msg("%s: %g decades a layer", models[i], s->backward_slope);
+        fanin_signal_destroy(s);
+        fanin_graph_destroy(g);
+    }
+}
+
+/* A framework draws no centred rows; neither has auto any there. */
+TEST(auto_on_a_framework_stream_keeps_row_means) {
+    fanin_graph *g = load("lenet5");
+    const fanin_init_options o = {.scheme = "auto", .stream = "torch"};
+    fanin_plan *own = plan_of(g, "auto"), *torch;
+    fanin_err err = {0};
+    assert_ok_err(fanin_plan_create(g, &o, &torch, &err), err);
+    assert_non_null(strstr(row(own, "fc3.weight")->rule_text, "centered_normal"));
+    assert_non_null(strstr(row(torch, "fc3.weight")->rule_text, "normal:std"));
+    assert_null(strstr(row(torch, "fc3.weight")->rule_text, "centered"));
+    fanin_plan_destroy(torch);
+    fanin_plan_destroy(own);
+    fanin_graph_destroy(g);
+}
+
 /* Nine blocks: the norm that closes a branch has scale 1/3, without norm the layer does it. */
 TEST(residual_branches_are_scaled_once) {
     fanin_graph *g = load("resnet:20");

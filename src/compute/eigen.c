@@ -91,14 +91,15 @@ static void sort_pairs(size_t n, double *d, size_t width, double *z) {
 }
 
 fanin_status fanin__tridiagonal_eigen(size_t n, double *d, double *e, size_t width, double *z) {
+    double norm = 0;
     if (n == 0) return FANIN_OK;
     e[n - 1] = 0;
+    for (size_t i = 0; i < n; i++) norm = fmax(norm, fabs(d[i]) + fabs(e[i]));
     for (size_t l = 0; l < n; l++) {
         for (int sweep = 0;; sweep++) {
             size_t m = l;
-            while (m + 1 < n && !(fabs(e[m]) <= DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1]))) &&
-                   !(fabs(e[m]) < DBL_MIN))
-                m++;
+            /* of the norm: beside numbers that should be 0 nothing ever is small */
+            while (m + 1 < n && !(fabs(e[m]) <= DBL_EPSILON * norm)) m++;
             if (m == l) break;
             if (sweep == 50) return FANIN_NOCONV;
             ql_sweep(d, e, width, z, l, m);

@@ -68,6 +68,29 @@ static const char *table(void) {
     return path;
 }
 
+/* Pixels that are always 0 and fewer directions than pixels: most eigenvalues are 0, some of them to the last bit. */
+TEST(eigenvalues_of_few_directions) {
+    enum { N = 200, RANK = 20 };
+    static double b[N][RANK], a[N * N], values[N];
+    uint32_t state = 1;
+    double trace = 0, sum = 0;
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < RANK && i % 3; k++) {
+            state = state * 1664525u + 1013904223u;
+            b[i][k] = ((double)(state >> 8) / (1 << 24) - 0.5) * pow(0.3, k);
+        }
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            for (int k = 0; k < RANK; k++) a[i * N + j] += b[i][k] * b[j][k];
+    for (int i = 0; i < N; i++) trace += a[i * N + i];
+    assert_ok(fanin__symmetric_eigen(N, a, values));
+    for (int i = 0; i < N; i++) {
+        sum += values[i];
+        if (i >= RANK) assert_near(values[i], 0, 1e-12 * values[0], 0);
+    }
+    assert_near(sum, trace, 0, 1e-12);
+}
+
 static fanin_dataset *open_prepared(const char *preparation) {
     char text[400];
     fanin_dataset *d;

@@ -72,12 +72,12 @@ static const char *table(void) {
 TEST(eigenvalues_of_few_directions) {
     enum { N = 200, RANK = 20 };
     static double b[N][RANK], a[N * N], values[N];
-    uint32_t state = 1;
+    uint32_t bits = 1;
     double trace = 0, sum = 0;
     for (int i = 0; i < N; i++)
         for (int k = 0; k < RANK && i % 3; k++) {
-            state = state * 1664525u + 1013904223u;
-            b[i][k] = ((double)(state >> 8) / (1 << 24) - 0.5) * pow(0.3, k);
+            bits = bits * 1664525u + 1013904223u;
+            b[i][k] = ((double)(bits >> 8) / (1 << 24) - 0.5) * pow(0.3, k);
         }
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++)

@@ -19,6 +19,15 @@ for mode in shared static; do
   cp .out values_$mode
 done
 check same_values cmp values_shared values_static
+# Every header stands alone, for C and for C++.
+for header in "$tmp"/prefix/include/fanin/*.h; do
+  room=$(basename "$header" .h)
+  echo "#include <fanin/$room.h>" >alone.c
+  cp alone.c alone.cc
+  check "alone_${room}_c" $cc -std=c11 -pedantic -Wall -Wextra -Werror -fsyntax-only -I"$tmp/prefix/include" alone.c
+  command -v c++ >/dev/null &&
+    check "alone_${room}_cc" c++ -std=c++11 -pedantic -Wall -Wextra -Werror -fsyntax-only -I"$tmp/prefix/include" alone.cc
+done
 # shellcheck disable=SC2046
 check compile_onnx $cc -std=c11 -Wall -Wextra -Werror "$FANIN_SOURCE_DIR/examples/onnx_init.c" \
   $(pkg-config --cflags --libs fanin-net) -o onnx_init

@@ -68,8 +68,6 @@ void *fanin__signal_take(fanin__signal *s, size_t size) {
     return p;
 }
 
-fanin__value_signal *fanin__signal_at(fanin__signal *s, int node) { return &s->values[node]; }
-
 const fanin__node *fanin__signal_node(const fanin__signal *s, int node) {
     return &s->ir->nodes[node];
 }

@@ -143,7 +143,6 @@ double fanin__signal_loss(const fanin__signal *s, int node, const struct fanin__
 
 void fanin__signal_fail(fanin__signal *s, int node, const char *what);
 void *fanin__signal_take(fanin__signal *s, size_t size); /* zeroed; NULL and failed */
-fanin__value_signal *fanin__signal_at(fanin__signal *s, int node);
 const fanin__node *fanin__signal_node(const fanin__signal *s, int node);
 
 /* ensemble */

@@ -203,6 +203,18 @@ static double value_at(const fanin_series *s, double x) {
     return NAN;
 }
 
+static void open_table(fanin__text *t, const char *first) {
+    fanin__text_puts(t, "</summary><div class=scroll tabindex=0><table><thead><tr><th>");
+    fanin__html_escape(t, first);
+    fanin__text_puts(t, "</th>");
+}
+
+static void put_column(fanin__text *t, const char *name) {
+    fanin__text_puts(t, "<th class=n>");
+    fanin__html_escape(t, name);
+    fanin__text_puts(t, "</th>");
+}
+
 /* A step is a whole number, however large. */
 static const char *x_text(double x, char buf[32]) {
     if (x != floor(x) || fabs(x) > 1e15) return fanin__figure_text(x, buf);
@@ -217,14 +229,8 @@ static void draw_table(fanin__text *t, const fanin_chart *c, const double *xs, s
         if (c->series[s].n > most) most = c->series[s].n;
     fanin__text_puts(t, "<details><summary>Table");
     if (most > POINTS) fanin__text_printf(t, " of %d of %zu points", POINTS, most);
-    fanin__text_puts(t, "</summary><div class=scroll tabindex=0><table><thead><tr><th>");
-    fanin__html_escape(t, c->x_label ? c->x_label : "x");
-    fanin__text_puts(t, "</th>");
-    for (size_t s = 0; s < c->series_count; s++) {
-        fanin__text_puts(t, "<th class=n>");
-        fanin__html_escape(t, c->series[s].name);
-        fanin__text_puts(t, "</th>");
-    }
+    open_table(t, c->x_label ? c->x_label : "x");
+    for (size_t s = 0; s < c->series_count; s++) put_column(t, c->series[s].name);
     fanin__text_puts(t, "</tr></thead><tbody>\n");
     for (size_t i = 0; i < count; i++) {
         size_t name = xs[i] >= 0 ? (size_t)xs[i] : 0;
@@ -334,15 +340,9 @@ static double highest(const double *share, size_t bins) {
 /* A bin a row, a ridge a column: every number that is drawn, for reading and for the script. */
 static void ridge_table(fanin__text *t, const fanin_ridges *r) {
     char text[32];
-    fanin__text_puts(
-        t, "<details><summary>Table</summary><div class=scroll tabindex=0><table><thead><tr><th>");
-    fanin__html_escape(t, r->x_label ? r->x_label : "value");
-    fanin__text_puts(t, "</th>");
-    for (size_t row = 0; row < r->rows; row++) {
-        fanin__text_puts(t, "<th class=n>");
-        fanin__html_escape(t, r->row_names[row]);
-        fanin__text_puts(t, "</th>");
-    }
+    fanin__text_puts(t, "<details><summary>Table");
+    open_table(t, r->x_label ? r->x_label : "value");
+    for (size_t row = 0; row < r->rows; row++) put_column(t, r->row_names[row]);
     fanin__text_puts(t, "</tr></thead><tbody>\n");
     for (size_t b = 0; b < r->bins; b++) {
         double centre = r->low + (r->high - r->low) * ((double)b + 0.5) / (double)r->bins;

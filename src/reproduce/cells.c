@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fanin/train.h"
+#include "report/page.h"
 #include "reproduce/reproduce.h"
 
 enum { EPOCHS = 500, PATTERNS = 4 };
@@ -54,11 +55,6 @@ static double twin_share(const fanin_program *p, const fanin__cell_spec *spec, i
     return (double)twins / (double)seeds;
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median over seeds: those that diverged do not swamp the others. */
 static double norm_of_weights(const fanin_program *p, int64_t seeds) {
     double *squares = fanin_calloc((size_t)seeds, sizeof *squares);
@@ -74,7 +70,7 @@ static double norm_of_weights(const fanin_program *p, int64_t seeds) {
     }
     for (int64_t r = 0; r < seeds; r++)
         if (isnan(squares[r])) squares[r] = INFINITY;
-    qsort(squares, (size_t)seeds, sizeof *squares, ascending);
+    qsort(squares, (size_t)seeds, sizeof *squares, fanin__compare_doubles);
     double median = sqrt(squares[seeds / 2]);
     fanin_free(squares);
     return median;
@@ -89,7 +85,7 @@ static double at_rank(const double *sorted, int64_t n, double rank) {
 static void quartiles(fanin_seed_cell *c, double *epochs, int64_t n) {
     c->quartile = c->median = c->upper = c->median_low = c->median_high = NAN;
     if (n == 0) return;
-    qsort(epochs, (size_t)n, sizeof *epochs, ascending);
+    qsort(epochs, (size_t)n, sizeof *epochs, fanin__compare_doubles);
     double N = (double)n, reach = 0.98 * sqrt(N);
     c->quartile = at_rank(epochs, n, 0.25 * N);
     c->median = at_rank(epochs, n, 0.5 * N);

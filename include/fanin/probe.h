@@ -130,7 +130,7 @@ typedef struct fanin_jacobian_spectrum {
     size_t count;           /* of values; 0: no full spectrum */
     double *values;         /* descending, all samples together; owned by the signal */
     /* Theory's density of them, where there is a full spectrum and a plain square stack (Pennington et al. 2017,
-     * fanin_jacobian_density without the output layer): bins over [low, high], of the singular value or,
+     * fanin_jacobian_density): bins over [low, high], of the singular value or,
      * `decades`, of its log10; NULL elsewhere, bins then only say how to draw. Owned. */
     double low, high;
     bool decades;
@@ -171,9 +171,10 @@ typedef struct fanin_plain_stack {
     bool plain;
     const char *activation; /* borrowed from the signal's layers */
     double sigma_w2, sigma_b2;
-    double q;  /* measured second moment, geometric mean over the hidden layers */
-    int depth; /* hidden layers */
-    bool orthogonal,
+    double output_w2; /* sigma_w2 of the output layer */
+    double q;         /* measured second moment, geometric mean over the hidden layers */
+    int depth;        /* hidden layers */
+    bool orthogonal, output_orthogonal,
         square; /* singular values of the weights all alike; widths of all layers within 10 % */
 } fanin_plain_stack;
 

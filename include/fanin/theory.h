@@ -310,12 +310,20 @@ typedef struct fanin_jacobian {
 FANIN_API fanin_status fanin_jacobian_moments(const fanin_activation *act, double q,
                                               double sigma_w2, double depth, bool orthogonal,
                                               fanin_jacobian *out, fanin_err *err);
+/* A linear layer behind the last activation. */
+typedef struct fanin_jacobian_output {
+    double sigma_w2;
+    bool orthogonal; /* else Gaussian */
+} fanin_jacobian_output;
+
 /* Their density at lambda[i] > 0 for wide square layers, from S-transforms: exact for activations of
  * straight pieces (relu, hard tanh), on 500 and more quadrature nodes of f' otherwise. atoms (NULL is
- * fine): the masses at 0 and, for orthogonal weights, at the largest value (sigma_w2 max f'^2)^depth.
- * Densities below 1e-7 count as 0. */
+ * fine): the masses at 0 and, for orthogonal weights, at the largest value (sigma_w2 max f'^2)^depth
+ * (times the output layer's sigma_w2; none if that is Gaussian). Densities below 1e-7 count as 0. `output` NULL:
+ * the Jacobian ends at the last activation. */
 FANIN_API fanin_status fanin_jacobian_density(const fanin_activation *act, double q,
                                               double sigma_w2, double depth, bool orthogonal,
+                                              const fanin_jacobian_output *output,
                                               const double *lambda, size_t n, double *density,
                                               double atoms[2], fanin_err *err);
 /* Marchenko-Pastur law of W W', W out x in with entries of variance `variance`/in, aspect =

@@ -148,7 +148,7 @@ enum { SPECTRUM_POINTS = 60 };
 
 static fanin_status spectrum(request *r, const fanin_meanfield *m) {
     bool orthogonal = strcmp(r->spectrum, "orthogonal") == 0;
-    double depth = isnan(r->depth) ? 1 : r->depth, q = m->q > 0 && isfinite(m->q) ? m->q : 1;
+    double depth = isnan(r->depth) ? 1 : r->depth, q = isfinite(m->q) ? fmax(m->q, 1e-12) : 1;
     double lambda[SPECTRUM_POINTS], density[SPECTRUM_POINTS], atoms[2];
     fanin_jacobian j;
     fanin_status status =
@@ -157,7 +157,7 @@ static fanin_status spectrum(request *r, const fanin_meanfield *m) {
     double high = fmax(j.mean * 1.5, j.mean + 4 * sqrt(j.variance));
     for (int i = 0; i < SPECTRUM_POINTS; i++)
         lambda[i] = high * pow(1e-4, 1 - (i + 1.0) / SPECTRUM_POINTS);
-    status = fanin_jacobian_density(r->act, q, r->set.sigma_w2, depth, orthogonal, lambda,
+    status = fanin_jacobian_density(r->act, q, r->set.sigma_w2, depth, orthogonal, NULL, lambda,
                                     SPECTRUM_POINTS, density, atoms, &r->err);
     if (status != FANIN_OK) return status;
     if (!r->object) {

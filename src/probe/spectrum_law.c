@@ -45,8 +45,9 @@ fanin_status fanin__spectrum_law(fanin_signal *s, fanin_err *err) {
         lambda[i] = value * value;
     }
     FANIN_TRY(fanin_activation_parse(t->activation, &act, err));
+    const fanin_jacobian_output output = {t->output_w2, t->output_orthogonal};
     fanin_status status = fanin_jacobian_density(act, t->q, t->sigma_w2, t->depth, t->orthogonal,
-                                                 lambda, j->bins, density, atoms, NULL);
+                                                 &output, lambda, j->bins, density, atoms, NULL);
     double steepest = steepest_slope(act);
     fanin_activation_destroy(act);
     if (status == FANIN_NOMEM) return fanin_err_set(err, status, "spectrum: no memory");
@@ -56,7 +57,7 @@ fanin_status fanin__spectrum_law(fanin_signal *s, fanin_err *err) {
     for (size_t i = 0; i < j->bins; i++) /* from lambda = sigma^2 to sigma, or to its log10 */
         j->theory[i] = 2 * density[i] * (j->decades ? lambda[i] * log(10) : sqrt(lambda[i]));
     /* the mass at the largest value, where every unit has its steepest slope, stands in that value's bin */
-    double top = pow(t->sigma_w2 * steepest * steepest, t->depth / 2.0);
+    double top = sqrt(t->output_w2) * pow(t->sigma_w2 * steepest * steepest, t->depth / 2.0);
     double at = ((j->decades ? log10(top) : top) - j->low) / width;
     if (atoms[1] > 0 && at >= 0 && at < (double)j->bins) j->theory[(int)at] += atoms[1] / width;
     return FANIN_OK;

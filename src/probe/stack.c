@@ -114,4 +114,6 @@ void fanin__find_stack(const fanin_graph *g, const fanin__layer *layers, const f
     out->depth = count - 1;
     out->square = widest <= 1.1 * narrowest;
     out->orthogonal = is_orthogonal(first.w);
+    out->output_w2 = l.sigma_w2;
+    out->output_orthogonal = is_orthogonal(l.w);
 }

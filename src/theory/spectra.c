@@ -4,8 +4,9 @@
  * product of those of W W' and D^2. With v the point where D^2's moment function M(v) =
  * E d^2/(v - d^2) takes the value z,
  *     w = (1 + z)/z * (sigma_w2 z v r)^L,   r = 1 (Gaussian) or 1/(1 + z) (orthogonal),
- * is the point where J J''s moment function takes it; the density is -Im((1 + z)/w)/pi at w just
- * above the real line. v is followed from far away, where z is small, by Newton in ln w. */
+ * times sigma^2 (1 + z) r of a linear layer behind them, is the point where J J''s moment function takes it;
+ * the density is -Im((1 + z)/w)/pi at w just above the real line. v is followed from far away, where z is
+ * small, by Newton in ln w. */
 #include <complex.h>
 #include <math.h>
 
@@ -92,6 +93,8 @@ typedef struct solver {
     const law *l;
     double depth, log_w2;
     bool orthogonal;
+    double output_log_w2,
+        output_powers; /* the layer behind: its factor is sigma^2 (1 + z)^powers */
 } solver;
 
 static cplx moment(const law *l, cplx v, cplx *slope) {
@@ -120,8 +123,8 @@ static cplx misfit(const solver *s, cplx v, cplx target, cplx *slope, cplx *z) {
         turn -= clog(one);
         d -= dz / one;
     }
-    f = clog(one) - clog(m) + s->depth * turn;
-    *slope = dz / one - dz / m + s->depth * d;
+    f = (1 + s->output_powers) * clog(one) - clog(m) + s->depth * turn + s->output_log_w2;
+    *slope = (1 + s->output_powers) * dz / one - dz / m + s->depth * d;
     return wrap(f - target);
 }
 
@@ -161,14 +164,20 @@ static bool follow(const solver *s, cplx *v, cplx from, cplx to, cplx *z) {
 }
 
 fanin_status fanin_jacobian_density(const fanin_activation *act, double q, double sigma_w2,
-                                    double depth, bool orthogonal, const double *lambda, size_t n,
-                                    double *density, double atoms[2], fanin_err *err) {
+                                    double depth, bool orthogonal,
+                                    const fanin_jacobian_output *output, const double *lambda,
+                                    size_t n, double *density, double atoms[2], fanin_err *err) {
     FANIN_TRY(check(act, q, sigma_w2, depth, err));
+    double last = output ? output->sigma_w2 : 1;
+    if (!(last > 0) || last > 1e20)
+        return fanin_err_set(err, FANIN_ARG, "spectrum: output layer's sigma_w2 = %g (above 0)",
+                             last);
     law *l = fanin_calloc(1, sizeof *l);
     if (!l) return fanin_err_set(err, FANIN_NOMEM, "spectrum: no memory");
     fanin_status status = slopes(l, act, q, err);
-    solver s = {l, depth, log(sigma_w2), orthogonal};
-    double mean = pow(sigma_w2 * l->mean, depth);
+    bool spread = output && !output->orthogonal;
+    solver s = {l, depth, log(sigma_w2), orthogonal, log(last), spread};
+    double mean = pow(sigma_w2 * l->mean, depth) * last;
     size_t lost = 0;
     bool begun = false;
     cplx from = 0, high_v = 0;
@@ -180,7 +189,7 @@ fanin_status fanin_jacobian_density(const fanin_activation *act, double q, doubl
             top = fmax(top, l->d2[i]);
         }
         atoms[0] = l->zero;
-        atoms[1] = orthogonal ? fmax(0, 1 - depth * (1 - share)) : 0;
+        atoms[1] = orthogonal && !spread ? fmax(0, 1 - depth * (1 - share)) : 0;
         if (atoms[1] < 1e-9) atoms[1] = 0;
     }
     for (size_t i = 0; i < n && status == FANIN_OK; i++) {

@@ -22,6 +22,8 @@ has "$($FANIN theory relu --sigma-w2 2 --sigma-b2 0 --json)" '"xi_c":null'
 has "$($FANIN theory tanh --depth 16 --json)" '"sigma_w2":1.11538062'
 has "$($FANIN theory tanh --sigma-w2 1.5 --sigma-b2 0.05 --curve --depth 3 --json)" '"layer":3'
 has "$($FANIN theory tanh --sigma-w2 1.5 --spectrum orthogonal --json)" '"mass_at_0"'
+# No signal survives: the Jacobian is that of a linear network.
+has "$($FANIN theory tanh --sigma-w2 0.5 --depth 3 --spectrum orthogonal --json)" '"depth":3.0,"mean":0.12499999999'
 has "$($FANIN theory tanh --sigma-w2 1.5 --dynamics --json)" '"time":5.7509'
 $FANIN theory tanh --sigma-w2 1.5 --sigma-b2 0.05 --phase "$tmp/p.svg" -q >/dev/null
 grep -q '</svg>' "$tmp/p.svg" || fail "phase diagram"

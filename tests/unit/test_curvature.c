@@ -346,6 +346,38 @@ TEST(spectrum_against_theory) {
     }
 }
 
+/* Mean singular value, and the share above half of it, of the density that is drawn beside the measured values. */
+TEST(densities_are_those_of_the_measured_values) {
+    static const struct {
+        const char *net, *scheme, *output;
+    } rows[] = {
+        {"mlp:300-300x3-300,act=tanh", "lecun_normal:gain=1.3", NULL},
+        {"mlp:300-300x3-300,act=tanh", "orthogonal:gain=1.3", "fc4.weight=lecun_normal:gain=0.1"},
+        {"mlp:300-300x2-300,act=relu", "he", "fc3.weight=lecun_normal:gain=0.3"},
+    };
+    for (size_t k = 0; k < FANIN_COUNT(rows); k++) {
+        fanin_graph *g = load(rows[k].net);
+        const fanin_init_options init = {.scheme = rows[k].scheme,
+                                         .rules = &rows[k].output,
+                                         .rule_count = rows[k].output != NULL};
+        fanin_signal *s = measure(g, &init, (fanin_signal_options){.batch = 2, .spectrum = true});
+        const fanin_jacobian_spectrum *j = &s->jacobian;
+        double width = (j->high - j->low) / (double)j->bins, mean = 0, share = 0, above = 0;
+        assert_non_null(j->theory);
+        for (size_t i = 0; i < j->bins; i++) {
+            double at = j->low + ((double)i + 0.5) * width, value = j->decades ? pow(10, at) : at;
+            mean += value * j->theory[i] * width;
+            if (value > 0.5 * j->mean) share += j->theory[i] * width;
+        }
+        for (size_t i = 0; i < j->count; i++) above += j->values[i] > 0.5 * j->mean;
+        /* two samples of 300 values that share their weights; bins of up to a tenth of a decade */
+        assert_near(mean, j->mean, 0, 0.12);
+        assert_near(share, above / (double)j->count, 0.07, 0);
+        fanin_signal_destroy(s);
+        fanin_graph_destroy(g);
+    }
+}
+
 /* ---- layers -------------------------------------------------------------------------------------------- */
 
 /* Without an activation it is W's: 8 / (3 pi) for a square Gaussian one, 1 for an orthogonal one. */

@@ -75,7 +75,7 @@ TEST(one_linear_gaussian_layer_is_marchenko_pastur) {
     fanin_activation *act = parse("identity");
     double lambda[40], density[40], atoms[2];
     for (int i = 0; i < 40; i++) lambda[i] = 0.05 + 0.1 * i;
-    assert_ok(fanin_jacobian_density(act, 1, 1, 1, false, lambda, 40, density, atoms, NULL));
+    assert_ok(fanin_jacobian_density(act, 1, 1, 1, false, NULL, lambda, 40, density, atoms, NULL));
     assert_near(atoms[0] + atoms[1], 0, 1e-12, 0);
     for (int i = 0; i < 40; i++) {
         double want;
@@ -87,7 +87,7 @@ TEST(one_linear_gaussian_layer_is_marchenko_pastur) {
 
 /* Mass and mean of the density, integrated over ln lambda. */
 static void integrate(const char *name, double q, double w2, double depth, bool orthogonal,
-                      double tolerance) {
+                      const fanin_jacobian_output *output, double tolerance) {
     enum { POINTS = 500 };
     static double lambda[POINTS], density[POINTS];
     fanin_activation *act = parse(name);
@@ -95,10 +95,14 @@ static void integrate(const char *name, double q, double w2, double depth, bool 
     fanin_err err = {0};
     double atoms[2], lo = log(1e-14), hi = log(400.0), mass = 0, mean = 0, second = 0;
     assert_ok(fanin_jacobian_moments(act, q, w2, depth, orthogonal, &j, NULL));
+    double last = output ? output->sigma_w2 : 1;
+    if (output && !output->orthogonal) j.second += j.mean * j.mean; /* m_2 / m_1^2 grows by 1 */
+    j.mean *= last;
+    j.second *= last * last;
     for (int i = 0; i < POINTS; i++) lambda[i] = exp(lo + (hi - lo) * (i + 0.5) / POINTS);
-    assert_ok_err(
-        fanin_jacobian_density(act, q, w2, depth, orthogonal, lambda, POINTS, density, atoms, &err),
-        err);
+    assert_ok_err(fanin_jacobian_density(act, q, w2, depth, orthogonal, output, lambda, POINTS,
+                                         density, atoms, &err),
+                  err);
     for (int i = 0; i < POINTS; i++) {
         double m = density[i] * lambda[i] * (hi - lo) / POINTS;
         mass += m;
@@ -107,18 +111,22 @@ static void integrate(const char *name, double q, double w2, double depth, bool 
     }
     assert_near(mass + atoms[0] + atoms[1], 1, tolerance, 0);
     /* at the top all slopes are 1 here */
-    mean += atoms[1] * pow(w2, depth);
-    second += atoms[1] * pow(w2, 2 * depth);
+    mean += atoms[1] * pow(w2, depth) * last;
+    second += atoms[1] * pow(w2, 2 * depth) * last * last;
     assert_near(mean, j.mean, tolerance, tolerance);
     assert_near(second, j.second, 2 * tolerance, 2 * tolerance);
     fanin_activation_destroy(act);
 }
 
 TEST(densities_have_their_moments) {
-    integrate("relu", 1, 2, 2, false, 2e-2);
-    integrate("relu", 1, 2, 4, true, 2e-2);
-    integrate("hard_tanh", 0.5, 1.2, 3, true, 2e-2);
-    integrate("identity", 1, 1, 3, false, 2e-2);
-    integrate("tanh", 0.3, 1.3, 3, false, 2e-2);
-    integrate("tanh", 0.3, 1.3, 4, true, 2e-2);
+    integrate("relu", 1, 2, 2, false, NULL, 2e-2);
+    integrate("relu", 1, 2, 4, true, NULL, 2e-2);
+    integrate("hard_tanh", 0.5, 1.2, 3, true, NULL, 2e-2);
+    integrate("identity", 1, 1, 3, false, NULL, 2e-2);
+    integrate("tanh", 0.3, 1.3, 3, false, NULL, 2e-2);
+    integrate("tanh", 0.3, 1.3, 4, true, NULL, 2e-2);
+    const fanin_jacobian_output gaussian = {0.5, false}, orthogonal = {0.5, true};
+    integrate("tanh", 0.3, 1.3, 3, false, &gaussian, 2e-2);
+    integrate("hard_tanh", 0.5, 1.2, 3, true, &gaussian, 2e-2);
+    integrate("hard_tanh", 0.5, 1.2, 3, true, &orthogonal, 2e-2);
 }

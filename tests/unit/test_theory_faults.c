@@ -77,7 +77,7 @@ static fanin_status solve(void) {
 
 static fanin_status density(void) {
     double lambda = 0.7, d;
-    return fanin_jacobian_density(tanh_, 0.3, 1.2, 2, false, &lambda, 1, &d, NULL, NULL);
+    return fanin_jacobian_density(tanh_, 0.3, 1.2, 2, false, NULL, &lambda, 1, &d, NULL, NULL);
 }
 
 static fanin_status picture(void) {

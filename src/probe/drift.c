@@ -34,9 +34,9 @@ static double decades(const fanin_layer_signal *l, bool backward) {
     return backward ? log10(l->grad_norm) : 0.5 * log10(l->second_moment);
 }
 
-double fanin__slope(const fanin_signal *s, int count, bool backward) {
+double fanin__slope(const fanin_signal *s, int from, int to, bool backward) {
     double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = from; i < to; i++) {
         double y = decades(&s->layers[i], backward);
         if (!isfinite(y)) continue;
         n++;
@@ -107,7 +107,7 @@ static double usual_pull(const fanin_signal *s) {
 static bool is_meant(const fanin_signal *s, int i, double off) {
     if (off > 0) return false;
     if (i == s->layer_count - 1) return true;
-    return s->layers[i].closes && !(pull(&s->layers[i]) - usual_pull(s) > -0.75 * off);
+    return s->layers[i].closes && !(pull(&s->layers[i]) - usual_pull(s) > -0.65 * off);
 }
 
 /* The layer whose weights are most out of line. A layer needs half as much again as the signal does, since the fans of
@@ -153,19 +153,20 @@ static double level(const fanin_signal *s, int from, int to, bool backward) {
 }
 
 /* The layer that changes the signal most at once, if what comes after stays at the new level. A branch that is
- * small before a norm, as attention's output is, changes nothing for good. */
+ * small before a norm, as attention's output is, changes nothing for good; nor does the second layer where a norm takes
+ * away what the inputs' scale gave the first. */
 static int find_jump(const fanin_signal *s, int hidden, const fanin_thresholds *t, bool backward,
                      double *jump) {
     int worst = -1;
     *jump = 0;
-    for (int i = 1; i < hidden; i++) {
+    for (int i = 2; i < hidden; i++) {
         double step = decades(&s->layers[i], backward) - decades(&s->layers[i - 1], backward);
         double lasting = level(s, i, hidden, backward) - level(s, 0, i, backward);
         if (!isfinite(step) || !(2 * fabs(step) > t->layer) || !(fabs(step) > fabs(*jump)))
             continue;
         if (step * lasting > 0 && fabs(lasting) > 0.5 * fabs(step)) *jump = step, worst = i;
     }
-    if (fabs(*jump) < 1.5 * fabs(fanin__slope(s, hidden, backward))) return -1; /* as all do */
+    if (fabs(*jump) < 1.5 * fabs(fanin__slope(s, 0, hidden, backward))) return -1; /* as all do */
     return worst;
 }
 
@@ -261,8 +262,10 @@ static bool drifts(fanin_signal *s, const fanin_thresholds *t, const fanin__circ
                    bool backward) {
     int hidden = s->layer_count - 1;
     if (!known->residual && judge_jump(s, hidden, t, backward)) return true;
-    double per_layer = fanin__slope(s, hidden, backward), size = fabs(per_layer);
-    double range = isfinite(per_layer) ? size * (hidden - 1) : 0;
+    double scale = known->input_second > 0 ? log10(known->input_second) : 0;
+    int from = fabs(scale) > 2 ? 1 : 0; /* a norm may take away what the inputs gave the first */
+    double per_layer = fanin__slope(s, from, hidden, backward), size = fabs(per_layer);
+    double range = isfinite(per_layer) ? size * (hidden - 1 - from) : 0;
     if (!(size > t->slope && range > t->range) && !(range > 2 * t->range) &&
         !(size > steep && hidden >= STEEP_LAYERS) && !(size > swapped_slope && fans_swapped(s)))
         return false;
@@ -285,10 +288,9 @@ static bool judge_output(fanin_signal *s, const fanin_thresholds *t,
             "deviation of %.3g: scale the inputs to about 1",
             sqrt(known->input_second), name, s->layers[last].std);
     else
-        fanin__signal_say(
-            s, FANIN_VERDICT_EXPLODING, last,
-            "the outputs of layer %s have a deviation of %.3g: the weights are too large", name,
-            s->layers[last].std);
+        fanin__signal_say(s, FANIN_VERDICT_EXPLODING, last,
+                          "the outputs of layer %s have a deviation of %.3g: %s", name,
+                          s->layers[last].std, cause(s, known, false));
     return true;
 }
 

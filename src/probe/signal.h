@@ -23,8 +23,8 @@ void fanin__signal_judge(fanin_signal *signal, const fanin_thresholds *threshold
 
 /* ---- drift.c: shrinking and growing from layer to layer -------------------------------------------- */
 
-/* Least squares over the first `count` layers whose figure is finite; NaN below two. */
-double fanin__slope(const fanin_signal *s, int count, bool backward);
+/* Least squares over layers from <= i < to whose figure is finite; NaN below two. */
+double fanin__slope(const fanin_signal *s, int from, int to, bool backward);
 /* True when the signal or the gradient shrinks or grows too much; the verdict is then judged. */
 bool fanin__judge_drift(fanin_signal *s, const fanin_thresholds *t,
                         const fanin__circumstances *known);

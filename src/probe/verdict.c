@@ -149,7 +149,8 @@ static double correlation_limit(const fanin_layer_signal *l, double threshold) {
 }
 
 static bool alike(const fanin_layer_signal *l, const fanin_thresholds *t) {
-    return l->sample_correlation > correlation_limit(l, t->correlation);
+    bool none = l->second_moment == 0 && l->weight_std > 0; /* of nothing but zeros */
+    return none || l->sample_correlation > correlation_limit(l, t->correlation);
 }
 
 /* Samples that differ again behind a layer did so beside it: a gate's bottleneck sees means over an image, alike for
@@ -169,7 +170,7 @@ static bool collapsed(fanin_signal *s, const fanin_thresholds *t) {
             s, FANIN_VERDICT_COLLAPSED, i,
             "at layer %s all samples look alike (correlation %.4f): the inputs do, or "
             "small weights beside biases and depth make them so",
-            l->name, l->sample_correlation);
+            l->name, l->second_moment > 0 ? l->sample_correlation : 1);
         return true;
     }
     return false;
@@ -177,8 +178,8 @@ static bool collapsed(fanin_signal *s, const fanin_thresholds *t) {
 
 void fanin__signal_judge(fanin_signal *s, const fanin_thresholds *t,
                          const fanin__circumstances *known) {
-    s->forward_slope = fanin__slope(s, s->layer_count, false);
-    s->backward_slope = fanin__slope(s, s->layer_count, true);
+    s->forward_slope = fanin__slope(s, 0, s->layer_count, false);
+    s->backward_slope = fanin__slope(s, 0, s->layer_count, true);
     if (broken(s, t, known->may_be_trained) || symmetric(s) || dead(s, t) || saturated(s, t) ||
         fanin__judge_drift(s, t, known) || collapsed(s, t))
         return;

@@ -102,7 +102,14 @@ for width in 80 60; do
 done
 check broken_in_lines grep -q ' \\$' command.sh
 
-# What no weights can heal is said, as is what the inputs do.
+# What no weights can heal is said, as is what the inputs do: of a scale that only a norm takes away, or all zero.
+"$FANIN" init tensor:x=8x100 --scheme normal:std=150 -o raw.safetensors --quiet
+"$FANIN" init tensor:x=8x100 --scheme zeros -o none.safetensors --quiet
+twin "${m}x5-10,norm=batch" --scheme he --input raw.safetensors
+"$FANIN" check "${m}x5-10" --scheme he --input raw.safetensors --quiet --json >sick.json
+check the_inputs_are_named grep -q '"advice":"the inputs have a root mean square of 1[^"]*scale the inputs' sick.json
+"$FANIN" check "${m}x5-10,act=tanh" --scheme xavier --input none.safetensors --quiet --json >sick.json
+check nothing_goes_in grep -q '"verdict":"collapsed"' sick.json
 "$FANIN" check mlp:100-64x40-10,act=sigmoid --quiet --json >sick.json
 check no_weights_heal grep -q '"advice":"[^"]*inputs, depth or activations have to change","repair":null' sick.json
 check the_sigmoid_is_named grep -q "a sigmoid's slope is at most 1/4" sick.json

@@ -4,46 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What may heal: a rule over the weights as they were drawn, or a scheme (and a rule) instead of them. */
+/* What may heal: a rule over the weights as they were drawn, or a scheme instead of them; the other is NULL. */
 typedef struct remedy {
-    const char *scheme; /* NULL: as they were drawn */
-    const char *rule;   /* NULL: none */
+    const char *scheme, *rule;
 } remedy;
 
-enum { REMEDIES = 4 };
+enum { REMEDIES = 2 };
 
-/* Sigmoids lose gradient in any layer, least where weights are as large as saturation allows; behind a first layer that
- * N(0, 1) inputs do not saturate. */
-static const char *const sigmoid_schemes[] = {"lecun_normal:gain=5.7", "lecun_normal:gain=5"};
-static const char sigmoid_first[] = "lecun_normal:gain=3";
-
-static bool has_sigmoid(const fanin_signal *s) {
-    for (int i = 0; i < s->layer_count; i++)
-        if (s->layers[i].activation && !strcmp(s->layers[i].activation, "sigmoid")) return true;
-    return false;
-}
-
-static int list_remedies(const cli_sick *sick, const fanin_signal *s, char *first, size_t size,
-                         remedy *list) {
+static int list_remedies(const cli_sick *sick, const fanin_signal *s, remedy *list) {
     const fanin_init_options *drawn = sick->init;
-    int n = 0;
     bool automatic = drawn && (!drawn->scheme || !strcmp(drawn->scheme, "auto"));
+    int n = 0;
     if (drawn && s->repair[0]) list[n++] = (remedy){.rule = s->repair};
     if (!automatic || drawn->rule_count) list[n++] = (remedy){.scheme = "auto"};
-    if (has_sigmoid(s) && !strchr(s->layers[0].name, '=')) {
-        snprintf(first, size, "%s=%s", s->layers[0].name, sigmoid_first);
-        for (int i = 0; i < 2; i++) list[n++] = (remedy){sigmoid_schemes[i], first};
-    }
     return n;
 }
 
 static fanin_status try_remedy(const cli_sick *sick, remedy r, bool *heals) {
-    fanin_init_options init = {.seed = sick->seed};
+    fanin_init_options init = {.scheme = r.scheme, .seed = sick->seed};
     fanin_signal_options o = *sick->options;
-    const char **rules = NULL;
-    if (r.scheme) init.scheme = r.scheme;
-    if (!r.scheme) init = *sick->init;
-    rules = calloc((size_t)init.rule_count + 1, sizeof *rules);
+    if (r.rule) init = *sick->init;
+    const char **rules = calloc((size_t)init.rule_count + 1, sizeof *rules);
     if (!rules) return FANIN_NOMEM;
     for (int i = 0; i < init.rule_count; i++) rules[i] = init.rules[i];
     if (r.rule) rules[init.rule_count++] = r.rule;
@@ -63,10 +44,8 @@ static char *command_of(const cli *c, remedy r) {
     static const char *const pages[] = {"html", "tensorboard", "fail-on", NULL};
     static const char *const all[] = {"html",    "tensorboard", "fail-on", "scheme", "rule",
                                       "weights", "stream",      "fans",    NULL};
-    const char *add[5] = {NULL};
-    int n = 0;
-    if (r.scheme) add[n++] = "--scheme", add[n++] = r.scheme;
-    if (r.rule) add[n++] = "--rule", add[n++] = r.rule;
+    const char *const add[] = {r.scheme ? "--scheme" : "--rule", r.scheme ? r.scheme : r.rule,
+                               NULL};
     return cli_command(c, r.scheme ? all : pages, add);
 }
 
@@ -79,8 +58,7 @@ static void end_advice(fanin_signal *s, const char *text, const char *command) {
 
 int cli_repair(cli *c, const cli_sick *sick, fanin_signal *s, char **command) {
     remedy list[REMEDIES];
-    char first[512];
-    int n = list_remedies(sick, s, first, sizeof first, list);
+    int n = list_remedies(sick, s, list);
     *command = NULL;
     for (int i = 0; i < n && !*command; i++) {
         bool heals = false;

@@ -240,8 +240,9 @@ static const char *cause(const fanin_signal *s, const fanin__circumstances *know
         return "the variance of the weights goes by fan_out, and fan_in is another";
     if (!shrinks) return "the weights are too large";
     if (has_sigmoids(s) && usual > -0.5)
-        return "a sigmoid's slope is at most 1/4, which few weights make good for; norms or tanh "
-               "do";
+        return "a sigmoid's slope is at most 1/4 and its mean 1/2; weights whose rows sum to 0, "
+               "norms "
+               "or tanh keep it up";
     return "the weights are too small for their fan_in";
 }
 

@@ -66,7 +66,9 @@ typedef struct fanin__value_signal {
     int first[FANIN_MAX_RANK + 1]; /* factors of axis i: first[i] .. first[i + 1] - 1 */
     float *x;                      /* 4 * points */
     fanin__sites m;
-    int base;    /* node + 1 of the Gaussian that every point is a function of; 0: none */
+    int base; /* node + 1 of the Gaussian that every point is a function of; 0: none */
+    double
+        sphere; /* of a base that is no Gaussian but uniform on a sphere: its dimensions; 0: Gaussian */
     bool normal; /* the points are that Gaussian, or another with it: a multiple, a sum */
     /* the draws that the points are made of, ascending (-1: not known); values without a common one are
      * independent, and their pair moments need no points */

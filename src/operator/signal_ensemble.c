@@ -57,20 +57,35 @@ fanin__sites fanin__signal_moments(const fanin__signal *s, const float *x) {
     return m;
 }
 
+/* Coefficient k of the orthonormal polynomials z p_k = root(k + 1) p_(k+1) + root(k) p_(k-1): Hermite's, or with
+ * z = sqrt(n) t on a sphere of n dimensions Gegenbauer's. */
+static double root(int k, double sphere) {
+    if (!(sphere > 0) || k == 0) return sqrt(k);
+    return sqrt(sphere * k * (k + sphere - 3) / ((2 * k + sphere - 2) * (2 * k + sphere - 4)));
+}
+
+/* E p_k(u) p_k(u') at correlation c, from k - 1 and k - 2: c^k, or Gegenbauer's C_k(c)/C_k(1). */
+static double next_power(int k, double c, double last, double before, double sphere) {
+    if (!(sphere > 0) || k == 1) return c * last;
+    return ((2 * k + sphere - 4) * c * last - (k - 1) * before) / (k + sphere - 3);
+}
+
 /* E f(u) f(u') = sum a_k^2 c^k, a_k = E f h_k from the even points of site A. The rest counts with the next power.
  * Above 0.9 the distance of two sites is the better estimate. */
 void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v) {
     enum { TERMS = 10 };
     const fanin__value_signal *g = v->base ? &s->values[v->base - 1] : NULL;
     double var = g ? g->m.q - g->m.mean * g->m.mean : 0, a[TERMS + 1] = {0}, rest = v->m.q;
+    double roots[TERMS + 2];
     if (!(var > 0) || g->x == v->x) return;
     int n = s->points;
     double scale = 1 / sqrt(var);
+    for (int k = 0; k <= TERMS + 1; k++) roots[k] = root(k, g->sphere);
     for (int i = 0; i < n; i++) {
         double z = ((double)g->x[i] - g->m.mean) * scale, f = (double)v->x[i], low = 0, h = 1;
         for (int k = 0; k <= TERMS; k++) {
             a[k] += f * h / n;
-            double next = (z * h - sqrt(k) * low) / sqrt(k + 1);
+            double next = (z * h - roots[k] * low) / roots[k + 1];
             low = h;
             h = next;
         }
@@ -79,9 +94,14 @@ void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v) {
     double *pair[3] = {&v->m.a, &v->m.b, &v->m.c};
     const double from[3] = {g->m.a, g->m.b, g->m.c};
     for (int j = 0; j < 3; j++) {
-        double c = (from[j] - g->m.mean * g->m.mean) / var, power = 1, sum = 0;
+        double c = (from[j] - g->m.mean * g->m.mean) / var, power = 1, before = 0, sum = 0;
         if (fabs(c) > 0.9) continue;
-        for (int k = 0; k <= TERMS; k++, power *= c) sum += a[k] * a[k] * power;
+        for (int k = 0; k <= TERMS; k++) {
+            sum += a[k] * a[k] * power;
+            double next = next_power(k + 1, c, power, before, g->sphere);
+            before = power;
+            power = next;
+        }
         *pair[j] = sum + fmax(rest, 0) * power;
     }
 }

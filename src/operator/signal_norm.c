@@ -126,10 +126,13 @@ void fanin__forward_norm(fanin__signal *s, int node) {
         y[i] = y[i] * ((float)scale.mean + (g ? g[i] : 0)) + (float)shift.mean + (b ? b[i] : 0);
     v->var *= scale.mean * scale.mean + scale.var;
     v->x = y;
-    v->normal = x->normal && !g && !b && !few;
-    v->base = v->normal ? node + 1 : 0;
+    const double least = 3; /* a sphere of fewer dimensions is a circle or two points */
+    bool alone = x->normal && !g && !b;
+    v->normal = alone && !few;
+    v->sphere = few ? squares : 0;
+    v->base = alone && (!few || squares >= least) ? node + 1 : 0;
     v->draws = x->draws;
-    v->draw_count = g || b || few ? -1 : x->draw_count;
+    v->draw_count = g || b ? -1 : x->draw_count;
     fanin__signal_settle(s, v);
     if (!g && !b && shift.mean == 0) v->m = fanin__signal_scaled(m, scale.mean);
 }
@@ -165,6 +168,20 @@ static float *normalised(fanin__signal *s, const fanin__value_signal *v) {
     return y;
 }
 
+/* An item whose slopes at two sites go together by chance at most: its moments alone. */
+static void forget_slope(const fanin__signal *s, fanin__item *item) {
+    fanin__item one = *item;
+    one.gamma = one.beta = one.alpha = one.delta = 1;
+    fanin__sites d = fanin__signal_pairs(s, &one, NULL), m = fanin__signal_pairs(s, item, NULL);
+    if (!item->d || fmin(d.b, fmin(d.a, d.c)) > 0.05 * d.q) return;
+    item->d = NULL;
+    item->scale = 1;
+    item->gamma = m.q;
+    item->beta = m.b;
+    item->alpha = m.a;
+    item->delta = m.c;
+}
+
 /* (g - mean g - y mean(g y)) scale / sigma. Over a channel's samples and positions what comes out has no mean and no
  * part along y: two of them are apart on average, and the next norm back takes less. */
 void fanin__backward_norm(fanin__signal *s, int node) {
@@ -173,12 +190,13 @@ void fanin__backward_norm(fanin__signal *s, int node) {
     const float *y = normalised(s, v);
     fanin__sites all = {0}, with_y = {0}, units[FANIN__ITEMS];
     for (int i = 0; y && i < v->item_count; i++) {
-        const fanin__item *item = &v->items[i];
-        fanin__item one = *item;
+        fanin__item *item = &v->items[i], one;
+        add_sites(&with_y, spread_of(v, item, fanin__signal_pairs(s, item, y)));
+        add_sites(&all, spread_of(v, item, fanin__signal_pairs(s, item, NULL)));
+        forget_slope(s, item);
+        one = *item;
         one.gamma = one.beta = one.alpha = one.delta = 1;
         units[i] = spread_of(v, item, fanin__signal_pairs(s, &one, NULL));
-        add_sites(&all, spread_of(v, item, fanin__signal_pairs(s, item, NULL)));
-        add_sites(&with_y, spread_of(v, item, fanin__signal_pairs(s, item, y)));
     }
     if (!y || !(all.q > 0)) return;
     double mean = fmax(of_mean(n, all.q, all.a, all.b, all.c), 0);
@@ -194,8 +212,7 @@ void fanin__backward_norm(fanin__signal *s, int node) {
         fanin__signal_carry(s, v, &v->items[i], x, &item);
         double *pair[3] = {&item.beta, &item.alpha, &item.delta};
         for (int k = 0; k < 3; k++) {
-            bool known = unit[k] > 0.05 * units[i].q; /* else the slopes of two are independent */
-            double now = known ? (*pair[k] - part * taken[k] / unit[k]) / shrink : 0;
+            double now = unit[k] > 0 ? (*pair[k] - part * taken[k] / unit[k]) / shrink : 0;
             *pair[k] = fmin(fmax(now, -item.gamma), item.gamma);
         }
         item.scale *= sqrt(v->var * shrink);

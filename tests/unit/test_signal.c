@@ -303,9 +303,10 @@ TEST(predictions_hold_in_residual_networks) {
 /* Few samples make a norm of few numbers, whose gradients meet over the batch. */
 TEST(predictions_hold_for_small_batches) {
     enum { WIDTH = 256 };
-    static const char *const models[] = {"mlp:256-256x6-10,norm=batch",
-                                         "mlp:256-256x6-10,norm=batch,act=tanh",
-                                         "mlp:256-256x6-10,act=tanh"};
+    static const char *const models[] = {
+        "mlp:256-256x6-10,norm=batch", "mlp:256-256x6-10,norm=batch,act=tanh",
+        "mlp:256-256x6-10,norm=batch,act=elu", "mlp:256-256x6-10,norm=batch,act=abs",
+        "mlp:256-256x6-10,act=tanh"};
     static const int64_t batches[] = {2, 8, 32};
     int missed = 0, k = 2 * net_count();
     printf("K = %d\n", k);

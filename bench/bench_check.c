@@ -5,7 +5,7 @@
  * Counted in processor seconds (of two busy cores they say more than the clock; both are printed), medians of
  * rounds that take turns:
  *   pass     a warm pass of the plain program: what training does, nothing kept but what gradients need
- *   kept     a warm pass of check's own program, which keeps every value
+ *   kept     a warm pass of check's own program, which keeps what figures are read from
  *   check    fanin_signal_measure, start to end
  *   apart    what looks at no number: weights planned and figures predicted from the graph, check's program
  *            planned and filled, its first run (memory touched, oneDNN's code generated) and its end; and planning
@@ -22,6 +22,7 @@
 #include "fanin/format.h"
 #include "fanin/probe.h"
 #include "probe/fill.h"
+#include "probe/layers.h"
 
 typedef struct timing {
     double wall, cpu;
@@ -60,9 +61,15 @@ static void open_subject(const char *model, int64_t batch, subject *s) {
 static fanin_program *make_program(const subject *s, bool keep) {
     fanin_err err = {0};
     fanin_program *p;
-    const fanin_program_options o = {
-        .batch = s->options.batch, .loss = s->fill.loss, .gradients = true, .keep_values = keep};
+    fanin__layer *layers;
+    int count;
+    fanin_program_options o = {.batch = s->options.batch, .loss = s->fill.loss, .gradients = true};
+    must(fanin__layers_find(s->graph, &layers, &count, &err), &err);
+    int *values = fanin__layers_values(layers, count, &o.keep_count);
+    if (keep) o.keep = values;
     must(fanin_program_create(s->graph, &o, &p, &err), &err);
+    fanin_free(values);
+    fanin__layers_free(layers, count);
     must(fanin__fill_program(&s->fill, p, &err), &err);
     return p;
 }

@@ -51,6 +51,10 @@ typedef struct fanin_program_options {
     bool descend;   /* fanin_program_run also takes a step of plain gradient descent for the weights
                        that allow it; see fanin_program_descends. F32 */
     bool keep_values; /* keep every value of the graph readable after a run (probes) */
+    /* Or these values only (indices in the graph; NULL: none), and their gradients. All else is planned as without,
+     * which is faster; images may then lie in channels-last order: fanin_program_value_channels_last. */
+    const int *keep;
+    int keep_count;
     const int64_t
         *input_dims[8]; /* NULL, or the full dims of input i (for symbolic dims other than batch) */
     uint64_t seed;      /* of dropout masks */
@@ -137,9 +141,12 @@ FANIN_API fanin_buffer fanin_program_target(const fanin_program *program);
 /* How many classes the targets may name; 0: they are real. */
 FANIN_API int fanin_program_classes(const fanin_program *program);
 FANIN_API fanin_buffer fanin_program_output(const fanin_program *program, int i);
-/* Any value of the graph by index (options.keep_values), and d loss / d value. */
+/* Any value of the graph by index (options.keep_values, options.keep), and d loss / d value. */
 FANIN_API fanin_buffer fanin_program_value(const fanin_program *program, int value);
 FANIN_API fanin_buffer fanin_program_value_gradient(const fanin_program *program, int value);
+/* With options.keep: does value N x C x ... lie in memory as N x ... x C (while its dims stay as they are)? Its
+ * gradient may lie otherwise, and is for figures that do not ask for an order. */
+FANIN_API bool fanin_program_value_channels_last(const fanin_program *program, int value);
 
 /* One pass: forward, and backward where gradients were asked for. Same bits for the same buffers
  * and thread count. NUMERIC is never returned: look at the loss. */

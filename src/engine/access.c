@@ -107,6 +107,11 @@ fanin_buffer fanin_program_value(const fanin_program *p, int value) {
 fanin_buffer fanin_program_value_gradient(const fanin_program *p, int value) {
     return root_buffer(p, is_value(p, value) ? p->gradients[value] : -1);
 }
+bool fanin_program_value_channels_last(const fanin_program *p, int value) {
+    int root = is_value(p, value) ? p->values[value] : -1;
+    int slot = root < 0 ? -1 : p->roots[root].slot;
+    return slot >= 0 && fanin__tensor_only_last(&p->plan.slots[slot].tensor);
+}
 
 fanin_buffer fanin_program_losses(const fanin_program *p) {
     fanin_buffer b = root_buffer(p, p->loss_root);

@@ -169,7 +169,7 @@ static void mark_live(fanin__steps *p, const fanin__root *roots, int count) {
     }
 }
 
-/* Packed; for `own`, in a storage that no leaf and no earlier root has. */
+/* Packed (or as it lies); for `own`, in a storage that no leaf and no earlier root has. */
 static bool place_root(fanin__steps *p, fanin__root *r) {
     r->slot = r->node < 0 ? -1 : p->slot_of[r->node];
     if (r->node < 0) return true;
@@ -178,7 +178,8 @@ static bool place_root(fanin__steps *p, fanin__root *r) {
     size_t whole = node_bytes(&p->ir->nodes[r->node]);
     if (r->own && (s->pinned || s->constant || s->size != whole))
         r->slot = copied(p, r->slot, false);
-    r->slot = packed(p, r->slot);
+    if (!r->as_it_lies || !fanin__tensor_is_last(&p->slots[r->slot].tensor))
+        r->slot = packed(p, r->slot);
     if (r->slot < 0) return false;
     s = &p->storages[p->slots[r->slot].storage];
     if (!s->constant) p->storages[p->slots[r->slot].storage].pinned = true;

@@ -66,12 +66,13 @@ typedef struct fanin__steps {
     fanin_status failed;
 } fanin__steps;
 
-/* Something that must be readable after a run. `own`: in packed memory shared with no other root.
+/* Something that must be readable after a run. `own`: in packed memory shared with no other root. `as_it_lies`:
+ * channels-last order will do.
  * `descend`: a gradient of `weight` that goes straight into it, if it is a product that nothing else
  * reads and the weight was read for the last time; its slot is then -1. */
 typedef struct fanin__root {
     int node;
-    bool own;
+    bool own, as_it_lies;
     int slot; /* filled in */
     bool descend;
     int weight; /* node */

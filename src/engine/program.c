@@ -74,6 +74,22 @@ static int make_weight(fanin_program *p, int value) {
     return node;
 }
 
+/* Values that are readable after a run: how many, and which. */
+static int kept_count(const fanin_program *p) {
+    if (p->options.keep_values) return p->graph->value_count;
+    return p->options.keep ? p->options.keep_count : 0;
+}
+
+static int kept_value(const fanin_program *p, int i) {
+    return p->options.keep_values ? i : p->options.keep[i];
+}
+
+static int kept_root(fanin_program *p, int node) {
+    int root = fanin__program_root(p, node, false);
+    if (root >= 0) p->roots[root].as_it_lies = !p->options.keep_values;
+    return root;
+}
+
 /* ---- lowering --------------------------------------------------------------------------- */
 
 enum { UNUSED, MAYBE, USED }; /* MAYBE: in a branch of an If that may not be taken */
@@ -116,7 +132,8 @@ static bool lower_graph(fanin_program *p, fanin__lowering *l) {
     const fanin_program_options *o = &p->options;
     fanin__rewrites rewrites;
     bool rewrite = p->ir.fuse && !o->keep_values && !o->diagonal && !(o->activity_l1 > 0);
-    fanin_status found = fanin__rewrites_find(g, rewrite, &rewrites, NULL);
+    fanin_status found =
+        fanin__rewrites_find(g, rewrite, o->keep, o->keep ? o->keep_count : 0, &rewrites, NULL);
     char *used = fanin_calloc((size_t)g->node_count + (size_t)g->value_count + 1, 1);
     if (!used || found != FANIN_OK) {
         fanin__rewrites_fini(&rewrites);
@@ -253,7 +270,7 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
         fanin__ir_fail(&p->ir, FANIN_NOMEM, "no memory for the gradients");
         return;
     }
-    bool inputs = o->input_gradients || (o->keep_values && o->gradients);
+    bool inputs = o->input_gradients || (kept_count(p) > 0 && o->gradients);
     for (int i = 0; i < p->weight_count && o->gradients; i++)
         if (l->statistics[p->weights[i].value] == -1) wrt[count++] = p->weights[i].node;
     for (int i = 0; i < p->input_count && inputs; i++)
@@ -274,10 +291,10 @@ static void add_gradients(fanin_program *p, const fanin__lowering *l, int of, in
     for (int i = 0; i < p->input_count && o->input_gradients && !p->ir.failed; i++)
         if (p->inner.node < 0 && is_float(p, p->inputs[i].node))
             p->inputs[i].gradient = own_gradient(p, &sweep, p->inputs[i].node);
-    for (int i = 0; i < p->graph->value_count && o->keep_values && !p->ir.failed; i++) {
-        int node = l->ids[i];
+    for (int i = 0; i < kept_count(p) && !p->ir.failed; i++) {
+        int value = kept_value(p, i), node = l->ids[value];
         if (node >= 0 && node < sweep.count && sweep.adjoints[node] >= 0)
-            p->gradients[i] = fanin__program_root(p, sweep.adjoints[node], false);
+            p->gradients[value] = kept_root(p, sweep.adjoints[node]);
     }
     if (o->curvature && o->gradients && !p->ir.failed) add_curvature(p, &sweep, wrt);
     if (o->diagonal && o->gradients && !p->ir.failed) add_diagonal(p, l, wrt, count);
@@ -407,8 +424,10 @@ static void build(fanin_program *p, fanin__lowering *l) {
         int statistic = l->statistics[p->weights[i].value];
         if (statistic >= 0) p->weights[i].statistic = fanin__program_root(p, statistic, true);
     }
-    for (int i = 0; i < p->graph->value_count && p->options.keep_values; i++)
-        if (l->ids[i] >= 0) p->values[i] = fanin__program_root(p, l->ids[i], false);
+    for (int i = 0; i < kept_count(p); i++) {
+        int value = kept_value(p, i);
+        if (l->ids[value] >= 0) p->values[value] = kept_root(p, l->ids[value]);
+    }
     add_derivatives(p, l, loss);
 }
 
@@ -479,6 +498,7 @@ static fanin_status create(const fanin_graph *graph, const fanin_program_options
         status = plan(p, err);
     fanin_free(ids);
     p->options.loss = p->options.inner = p->options.curvature_of = NULL; /* the caller's memory */
+    p->options.keep = NULL;
     memset(p->options.input_dims, 0, sizeof p->options.input_dims);
     if (status != FANIN_OK) {
         fanin_program_destroy(p);

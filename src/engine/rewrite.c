@@ -20,8 +20,16 @@ static bool only_constants(const fanin_graph *g, const fanin_pattern *p) {
     return true;
 }
 
-fanin_status fanin__rewrites_find(const fanin_graph *g, bool wanted, fanin__rewrites *r,
-                                  fanin_err *err) {
+/* Is one of the values made inside the pattern? The rewritten one has none of them. */
+static bool hides(const fanin_graph *g, const fanin_pattern *p, const int *values, int count) {
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < p->node_count; k++)
+            if (values[i] != p->output && g->values[values[i]].producer == p->nodes[k]) return true;
+    return false;
+}
+
+fanin_status fanin__rewrites_find(const fanin_graph *g, bool wanted, const int *kept, int count,
+                                  fanin__rewrites *r, fanin_err *err) {
     *r = (fanin__rewrites){0};
     if (!wanted) return FANIN_OK;
     FANIN_TRY(fanin_patterns_create(g, &r->patterns, err));
@@ -33,7 +41,9 @@ fanin_status fanin__rewrites_find(const fanin_graph *g, bool wanted, fanin__rewr
     for (int i = 0; i < g->node_count; i++) r->ends_at[i] = -1;
     for (int i = 0; i < r->patterns->count; i++) {
         const fanin_pattern *p = &r->patterns->items[i];
-        if (p->kind != FANIN_PATTERN_ACTIVATION || !only_constants(g, p)) continue;
+        if (p->kind != FANIN_PATTERN_ACTIVATION || !only_constants(g, p) ||
+            hides(g, p, kept, count))
+            continue;
         for (int k = 0; k < p->node_count; k++) r->ends_at[p->nodes[k]] = -2;
         r->ends_at[p->nodes[p->node_count - 1]] = i;
     }

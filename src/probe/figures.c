@@ -14,38 +14,37 @@ typedef struct moments {
     size_t count;
 } moments;
 
-enum { LANES = 16 };
-
-/* Lanes let the loop run as vectors; their order of addition is fixed. */
-static moments measure(fanin_buffer b) {
-    double sum[LANES] = {0}, squares[LANES] = {0};
-    float largest[LANES] = {0};
-    const float *v = b.data;
+/* Lanes let the loop run as vectors. */
+static float largest_of(size_t n, const float *v) {
+    enum { LANES = 16 };
+    float most[LANES] = {0};
     size_t i = 0;
-    moments m = {0};
-    if (!v) return m;
-    for (; i + LANES <= b.count; i += LANES)
+    for (; i + LANES <= n; i += LANES)
         for (size_t k = 0; k < LANES; k++) {
-            double x = (double)v[i + k];
             float size = fabsf(v[i + k]);
-            sum[k] += x;
-            squares[k] += x * x;
-            largest[k] = size > largest[k] ? size : largest[k];
+            most[k] = size > most[k] ? size : most[k];
         }
-    for (size_t k = 0; i < b.count; i++, k++) {
-        double x = (double)v[i];
-        sum[k] += x;
-        squares[k] += x * x;
-        largest[k] = fmaxf(largest[k], fabsf(v[i]));
+    for (; i < n; i++) most[0] = fmaxf(most[0], fabsf(v[i]));
+    for (size_t k = 1; k < LANES; k++) most[0] = fmaxf(most[0], most[k]);
+    return most[0];
+}
+
+/* Leaves in order, each read twice while it is in the cache. */
+static moments measure(size_t count, const float *v) {
+    const fanin__kernels *k = fanin__kernels_best();
+    moments m = {.count = count};
+    for (size_t i = 0; i < count; i += FANIN__SUM_BLOCK) {
+        size_t n = count - i < FANIN__SUM_BLOCK ? count - i : FANIN__SUM_BLOCK;
+        double sums[2];
+        k->moments(n, v + i, 0, sums);
+        m.sum += sums[0];
+        m.squares += sums[1];
+        m.largest = fmax(m.largest, (double)largest_of(n, v + i));
     }
-    for (size_t k = 0; k < LANES; k++) {
-        m.sum += sum[k];
-        m.squares += squares[k];
-        m.largest = fmax(m.largest, (double)largest[k]);
-    }
-    m.count = b.count;
     return m;
 }
+
+static moments measure_buffer(fanin_buffer b) { return measure(b.data ? b.count : 0, b.data); }
 
 double fanin__root_mean_square(fanin_buffer b) {
     if (!b.data || b.count == 0) return NAN;
@@ -66,21 +65,20 @@ static fanin_status measure_samples(fanin_buffer s, size_t batch, moments *m, do
     *cosine = NAN;
     size_t n = batch ? s.count / batch : 0, used = 0;
     if (batch < 2 || n == 0 || s.count != n * batch) {
-        *m = measure(s);
+        *m = measure_buffer(s);
         return FANIN_OK;
     }
-    double *sum = fanin_calloc(n, sizeof *sum), total = 0;
+    float *sum = fanin_calloc(n, sizeof *sum);
     if (!sum) return FANIN_NOMEM;
     for (size_t b = 0; b < batch; b++) {
         const float *v = (const float *)s.data + b * n;
-        moments row = measure((fanin_buffer){.data = (void *)(uintptr_t)v, .count = n});
+        moments row = measure(n, v);
         add_moments(m, row);
-        if (!(row.squares > 0)) continue;
+        if (!(row.squares > 1e-75)) continue; /* none, or denormal: of no direction */
         used++;
-        double scale = 1 / sqrt(row.squares);
-        for (size_t i = 0; i < n; i++) sum[i] += (double)v[i] * scale;
+        fanin__kernels_best()->axpby(n, (float)(1 / sqrt(row.squares)), v, 1, sum);
     }
-    for (size_t i = 0; i < n; i++) total += sum[i] * sum[i];
+    double total = fanin__dot(n, sum, sum);
     if (used > 1) *cosine = (total - (double)used) / ((double)used * (double)(used - 1));
     fanin_free(sum);
     return FANIN_OK;
@@ -88,63 +86,62 @@ static fanin_status measure_samples(fanin_buffer s, size_t batch, moments *m, do
 
 /* ---- slopes of the activation -------------------------------------------------------------------- */
 
-/* Largest slope of an activation, looked for on [-8, 8]; and whether it has parts of slope 0. */
-static void slope_facts(const fanin_activation *act, double *largest, bool *flat, bool *bounded) {
-    double x[161], d[161], far[2] = {-60, 60}, far_slope[2];
-    for (int i = 0; i <= 160; i++) x[i] = (i - 80) * 0.1 + 1e-9;
-    fanin_activation_eval(act, 1, x, d, 161);
-    fanin_activation_eval(act, 1, far, far_slope, 2);
-    *largest = 0;
-    *flat = false;
-    for (int i = 0; i <= 160; i++) {
-        *largest = fmax(*largest, fabs(d[i]));
-        if (d[i] == 0) *flat = true;
-    }
-    *bounded = fabs(far_slope[0]) < 0.05 * *largest && fabs(far_slope[1]) < 0.05 * *largest;
-}
-
 enum { CHUNK = 512 };
 
 /* Where value and slope are both 0 a unit is off, not saturated: the negative half of relu6. */
 static size_t count_saturated(const fanin_activation *act, const float *x, const float *slope,
                               float limit, size_t n) {
     float value[CHUNK];
-    size_t count = 0;
+    size_t small = 0, zero = 0;
+    for (size_t i = 0; i < n; i++) {
+        small += fabsf(slope[i]) < limit;
+        zero += slope[i] == 0;
+    }
+    if (zero == 0) return small;
     fanin_activation_eval_f32(act, 0, x, value, n);
-    for (size_t i = 0; i < n; i++)
-        count += fabsf(slope[i]) < limit && (slope[i] != 0 || value[i] != 0);
-    return count;
+    for (size_t i = 0; i < n; i++) small -= slope[i] == 0 && value[i] == 0;
+    return small;
 }
 
-/* Rows are the positions of one channel, or the units of one sample. */
-fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, double *saturated,
-                                   double *dead) {
+static bool all_set(const unsigned char *v, size_t n) { return memchr(v, 0, n) == NULL; }
+
+/* A row's slopes: how many are saturated (where asked for), and which units, or whether the one unit, live. */
+static size_t look_at_row(const fanin__layer *layer, const float *x, size_t n, bool one_unit,
+                          unsigned char *alive) {
+    float slope[CHUNK];
+    const float limit = (float)(0.05 * layer->act_slope.largest);
+    size_t saturated = 0;
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t count = n - at < CHUNK ? n - at : CHUNK;
+        fanin_activation_eval_f32(layer->act, 1, x + at, slope, count);
+        if (layer->act_slope.bounded)
+            saturated += count_saturated(layer->act, x + at, slope, limit, count);
+        unsigned some = 0;
+        for (size_t i = 0; i < count && one_unit; i++) some |= slope[i] != 0;
+        for (size_t i = 0; i < count && !one_unit; i++) alive[at + i] |= slope[i] != 0;
+        if (some) alive[0] = 1;
+    }
+    return saturated;
+}
+
+/* Rows are the positions of one unit, or the units at one position. Once units are known to live there is nothing
+ * more to see but saturation. */
+fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, bool channels_last,
+                                   double *saturated, double *dead) {
     *saturated = *dead = NAN;
     if (!layer->act || !x.data || x.count == 0 || x.rank < 2) return FANIN_OK;
-    double largest;
-    bool flat, bounded;
-    slope_facts(layer->act, &largest, &flat, &bounded);
+    bool flat = layer->act_slope.flat, bounded = layer->act_slope.bounded;
     if (!flat && !bounded) return FANIN_OK;
-    bool channels = x.rank > 3;
-    size_t units = (size_t)x.dims[channels ? 1 : x.rank - 1], row = units;
-    if (channels) row = x.count / (units * (size_t)x.dims[0]);
+    bool one_unit = (x.rank > 3) != channels_last;
+    size_t units = (size_t)x.dims[x.rank > 3 ? 1 : x.rank - 1], row = units, small = 0, off = 0;
+    if (one_unit) row = x.count / (units * (size_t)x.dims[0]);
     unsigned char *alive = fanin_calloc(units, 1);
     if (!alive) return FANIN_NOMEM;
-    float slope[CHUNK];
-    const float *v = x.data;
-    const float limit = (float)(0.05 * largest);
-    size_t small = 0;
-    for (size_t r = 0; r < x.count / row; r++)
-        for (size_t at = 0; at < row; at += CHUNK) {
-            size_t n = row - at < CHUNK ? row - at : CHUNK;
-            fanin_activation_eval_f32(layer->act, 1, v + r * row + at, slope, n);
-            unsigned some = 0;
-            if (bounded) small += count_saturated(layer->act, v + r * row + at, slope, limit, n);
-            for (size_t i = 0; i < n && channels; i++) some |= slope[i] != 0;
-            if (channels && some) alive[r % units] = 1;
-            for (size_t i = 0; i < n && !channels; i++) alive[at + i] |= slope[i] != 0;
-        }
-    size_t off = 0;
+    for (size_t r = 0; r < x.count / row; r++) {
+        unsigned char *mine = one_unit ? alive + r % units : alive;
+        if (!bounded && all_set(mine, one_unit ? 1 : units)) continue;
+        small += look_at_row(layer, (const float *)x.data + r * row, row, one_unit, mine);
+    }
     for (size_t u = 0; u < units; u++) off += !alive[u];
     if (bounded) *saturated = (double)small / (double)x.count;
     if (flat) *dead = (double)off / (double)units;
@@ -152,17 +149,44 @@ fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, do
     return FANIN_OK;
 }
 
-static void histogram(fanin_buffer b, double range, double scale, double *bins) {
-    uint64_t seen[FANIN_HISTOGRAM_BINS] = {0};
-    const float *v = b.data;
-    const double factor = scale / range / 2 * FANIN_HISTOGRAM_BINS;
-    if (!v) return;
-    for (size_t i = 0; i < b.count; i++) {
-        double at = (double)v[i] * factor + FANIN_HISTOGRAM_BINS / 2.0;
-        int bin = !(at > 0) ? 0 : at >= FANIN_HISTOGRAM_BINS ? FANIN_HISTOGRAM_BINS - 1 : (int)at;
-        seen[bin]++;
+/* ---- histograms ---------------------------------------------------------------------------------- */
+
+enum { COUNTED = 1 << 15, RUN = 16, BINS = FANIN_HISTOGRAM_BINS };
+
+/* Several counts, since a value often falls where the one before it did. */
+static void count_bins(size_t n, const float *v, double factor, uint32_t seen[4][BINS]) {
+    int32_t bin[RUN];
+    for (size_t i = 0; i < n; i += RUN) {
+        size_t count = n - i < RUN ? n - i : RUN;
+        for (size_t k = 0; k < count; k++) {
+            double at = (double)v[i + k] * factor + BINS / 2.0;
+            at = at > 0 ? at : 0; /* NaN: 0 */
+            bin[k] = (int32_t)(at < BINS - 1 ? at : BINS - 1);
+        }
+        for (size_t k = 0; k < count; k++) seen[k % 4][bin[k]]++;
     }
-    for (int i = 0; i < FANIN_HISTOGRAM_BINS; i++) bins[i] = (double)seen[i] / (double)b.count;
+}
+
+/* Where run r of `each` values begins: anywhere in them, but always there. */
+static size_t run_at(size_t r, size_t each) {
+    uint64_t mixed = (uint64_t)r * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return r * each + (size_t)mixed % (each - RUN + 1);
+}
+
+void fanin__histogram(fanin_buffer b, double range, double scale, double *bins) {
+    uint32_t seen[4][BINS] = {{0}};
+    const float *v = b.data;
+    const double factor = scale / range / 2 * BINS;
+    const size_t runs = COUNTED / RUN, each = b.count / runs;
+    if (!v || b.count == 0) return;
+    if (b.count <= COUNTED) count_bins(b.count, v, factor, seen);
+    for (size_t r = 0; r < runs && b.count > COUNTED; r++) {
+        if (r + 16 < runs) __builtin_prefetch(v + run_at(r + 16, each));
+        count_bins(RUN, v + run_at(r, each), factor, seen);
+    }
+    double all = (double)(b.count < COUNTED ? b.count : COUNTED);
+    for (int i = 0; i < BINS; i++)
+        bins[i] = (double)(seen[0][i] + seen[1][i] + seen[2][i] + seen[3][i]) / all;
 }
 
 /* ---- one layer ----------------------------------------------------------------------------------- */
@@ -193,10 +217,11 @@ static fanin_status measure_activation(const fanin__layer *layer, const fanin_pr
         h = x;
         h.data = spelled;
     }
-    fanin_status status = fanin__measure_slopes(layer, x, &saturated, &dead);
+    fanin_status status = fanin__measure_slopes(
+        layer, x, fanin_program_value_channels_last(p, layer->act_input), &saturated, &dead);
     out->saturated += saturated;
     out->dead += dead;
-    moments m = measure(h);
+    moments m = measure_buffer(h);
     double mean = m.count ? m.sum / (double)m.count : NAN;
     double std = m.count ? sqrt(fmax(m.squares / (double)m.count - mean * mean, 0)) : NAN;
     out->h_mean += mean;
@@ -205,7 +230,7 @@ static fanin_status measure_activation(const fanin__layer *layer, const fanin_pr
         out->h_range =
             m.largest > 0 && isfinite(m.largest) ? fmin(m.largest, 4 * (fabs(mean) + std)) : 1;
         if (!(out->h_range > 0)) out->h_range = 1;
-        histogram(h, out->h_range, 1, out->h_bins);
+        fanin__histogram(h, out->h_range, 1, out->h_bins);
     }
     fanin_free(spelled);
     return status;
@@ -233,7 +258,7 @@ fanin_status fanin__measure_layer(const fanin_graph *g, const fanin__layer *laye
                  ds = fanin_program_value_gradient(p, layer->output);
     if (!s.data || s.dtype != FANIN_F32) return FANIN_INTERNAL;
     double n = (double)batch, cosine;
-    moments m, d = measure(ds);
+    moments m, d = measure_buffer(ds);
     FANIN_TRY(measure_samples(s, batch, &m, &cosine));
     double mean = m.sum / (double)m.count, second = m.squares / (double)m.count;
     if (first_seed) {
@@ -257,7 +282,7 @@ fanin_status fanin__measure_layer(const fanin_graph *g, const fanin__layer *laye
     out->jacobian_sv_error += error * error;
     if (first_seed) {
         out->grad_range = d_rms > 0 && isfinite(d_rms) ? 4 * d_rms : 1;
-        histogram(ds, out->grad_range, n, out->grad_bins);
+        fanin__histogram(ds, out->grad_range, n, out->grad_bins);
     }
     return measure_weight(g, layer, p, lr, out);
 }

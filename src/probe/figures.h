@@ -12,8 +12,11 @@ fanin_status fanin__measure_layer(const fanin_graph *graph, const fanin__layer *
                                   bool first_seed, fanin_layer_signal *out);
 /* Shares of saturated activations and of dead units of the layer's activation, whose input is x; NaN where it
  * has none of the kind. A unit is a channel (axis 1) of a convolution's output, the last axis otherwise. */
-fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, double *saturated,
-                                   double *dead);
+fanin_status fanin__measure_slopes(const fanin__layer *layer, fanin_buffer x, bool channels_last,
+                                   double *saturated, double *dead);
+/* Shares by bin of scale times the values over [-range, range], what is beyond in the outer bins and NaN in the
+ * first: of all values up to 32768, of 2048 runs of 16 spread over more. */
+void fanin__histogram(fanin_buffer values, double range, double scale, double *bins);
 /* Sums over seeds become means. */
 void fanin__finish_layer(fanin_layer_signal *layer, int seeds);
 /* Mean loss over uniform classes, or N(0,1) targets, given the outputs; and the variance of the batch's

@@ -111,11 +111,26 @@ static float *image_line(const fanin__conv_map *c, float *channel, size_t o, siz
     return channel + ((size_t)y * c->in[1] + (size_t)x) * c->in[2];
 }
 
+/* n values of a line of columns from pixels that are `stride` apart, or added back to them. */
+static void move_line(float *restrict pixels, int64_t stride, size_t n, bool back,
+                      float *restrict columns) {
+    if (stride == 1 && !back) memcpy(columns, pixels, n * sizeof *columns);
+    if (stride == 1 && back)
+        for (size_t i = 0; i < n; i++) pixels[i] += columns[i];
+    if (stride == 1) return;
+    for (size_t i = 0; i < n; i++, pixels += stride) {
+        if (back)
+            *pixels += columns[i];
+        else
+            columns[i] = *pixels;
+    }
+}
+
 /* The columns of output lines begin ... begin + lines from the image, or added back to it. */
 static void move_columns(const fanin__conv_map *c, float *image, size_t begin, size_t lines,
                          bool back, float *columns) {
     size_t line = c->out[2], from, to;
-    int64_t at, stride = c->stride[2];
+    int64_t at;
     for (size_t ch = 0; ch < c->in_channels / c->groups; ch++)
         for (size_t k = 0; k < taps(c); k++) {
             size_t a = k / (c->kernel[1] * c->kernel[2]), b = k / c->kernel[2] % c->kernel[1];
@@ -125,13 +140,7 @@ static void move_columns(const fanin__conv_map *c, float *image, size_t begin, s
                 float *source = image_line(c, channel, begin + o, a, b);
                 if (!back) memset(columns, 0, line * sizeof *columns);
                 if (!source) continue;
-                for (size_t i = from; i < to; i++) {
-                    float *pixel = source + at + (int64_t)(i - from) * stride;
-                    if (back)
-                        *pixel += columns[i];
-                    else
-                        columns[i] = *pixel;
-                }
+                move_line(source + at, c->stride[2], to - from, back, columns + from);
             }
         }
 }
@@ -202,16 +211,28 @@ void fanin__layer_map_multiply(const fanin__layer_map *v, bool to_inputs, float 
     for (size_t i = 0; i < n && v->slope && !to_inputs; i++) out[i] *= v->slope[i];
 }
 
-/* At an image's edge a row has fewer taps: W's squares are applied to an image of ones. */
+/* At an image's edge a row has fewer taps: W's squares, already added over the inputs of a unit, are applied to an
+ * image of ones. */
 static fanin_status conv_norms(const fanin__layer_map *v, float *norms) {
-    const fanin__conv_map *c = &v->window;
-    size_t count = c->out_channels * (c->in_channels / c->groups) * taps(c);
-    float *squares = fanin_malloc((count + v->inputs) * sizeof *squares);
+    fanin__layer_map one = *v;
+    fanin__conv_map *c = &one.window;
+    size_t units = c->out_channels / c->groups, in = c->in_channels / c->groups, each = taps(c);
+    size_t left = c->groups * (c->adjoint ? in : units) * each;
+    one.inputs = v->inputs / (c->adjoint ? units : in);
+    *(c->adjoint ? &c->out_channels : &c->in_channels) = c->groups;
+    size_t scratch = fanin__layer_map_scratch(&one);
+    float *squares = fanin_calloc(left + one.inputs + scratch, sizeof *squares);
+    float *ones = squares + left;
     if (!squares) return FANIN_NOMEM;
-    float *ones = squares + count;
-    for (size_t i = 0; i < count; i++) squares[i] = v->w[i] * v->w[i];
-    for (size_t i = 0; i < v->inputs; i++) ones[i] = 1;
-    multiply_conv(v, squares, 1, false, ones, norms);
+    one.columns = ones + one.inputs;
+    for (size_t o = 0; o < v->window.out_channels; o++)
+        for (size_t i = 0; i < in; i++) {
+            const float *w = v->w + (o * in + i) * each;
+            float *sum = squares + (c->adjoint ? o / units * in + i : o) * each;
+            for (size_t k = 0; k < each; k++) sum[k] += w[k] * w[k];
+        }
+    for (size_t i = 0; i < one.inputs; i++) ones[i] = 1;
+    multiply_conv(&one, squares, 1, false, ones, norms);
     fanin_free(squares);
     return FANIN_OK;
 }

@@ -1,5 +1,6 @@
 /* layers.c - a weighted layer is a Conv, ConvTranspose, Gemm or MatMul one of whose operands comes from an
  * initialiser through reshaping operators only; products of two activations (attention) are none. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,29 @@ static bool stored_in_out(const fanin_graph *g, const fanin_node *n, int operand
     return in_out;
 }
 
+/* The result of the first batch norm that reads a value, or -1. */
+static int batch_norm_of(const fanin__wiring *w, int v) {
+    for (int i = w->first[v]; i < fanin__readers_end(w, v); i++) {
+        const fanin_node *n = &w->graph->nodes[w->readers[i].node];
+        if (!strcmp(n->op, "BatchNormalization") && w->readers[i].slot == 0) return n->outputs[0];
+    }
+    return -1;
+}
+
+static void find_slopes(fanin__layer *layer) {
+    double x[161], d[161], far[2] = {-60, 60}, far_slope[2], largest = 0;
+    for (int i = 0; i <= 160; i++) x[i] = (i - 80) * 0.1 + 1e-9;
+    fanin_activation_eval(layer->act, 1, x, d, 161);
+    fanin_activation_eval(layer->act, 1, far, far_slope, 2);
+    for (int i = 0; i <= 160; i++) {
+        largest = fmax(largest, fabs(d[i]));
+        layer->act_slope.flat = layer->act_slope.flat || d[i] == 0;
+    }
+    layer->act_slope.largest = largest;
+    layer->act_slope.bounded =
+        fabs(far_slope[0]) < 0.05 * largest && fabs(far_slope[1]) < 0.05 * largest;
+}
+
 static bool make_layer(fanin__wiring *w, const fanin__recognised *r, int node,
                        fanin__layer *layer) {
     const fanin_graph *g = w->graph;
@@ -79,6 +103,7 @@ static bool make_layer(fanin__wiring *w, const fanin__recognised *r, int node,
     *layer = (fanin__layer){
         .node = node, .weight = weight, .output = n->outputs[0], .act_input = -1, .act_output = -1};
     if (!strcmp(n->op, "MatMul")) layer->output = add_bias(w, n->outputs[0]);
+    layer->norm_output = batch_norm_of(w, layer->output);
     layer->rows_are_inputs = stored_in_out(g, n, operand);
     find_activation(w, r, layer);
     return true;
@@ -105,6 +130,7 @@ fanin_status fanin__layers_find(const fanin_graph *g, fanin__layer **out, int *c
         status = fanin_activation_parse(layer->act_text, &layer->act, NULL);
         if (status != FANIN_NOMEM)
             status = FANIN_OK; /* an unknown one is measured without its slope */
+        if (layer->act) find_slopes(layer);
     }
     fanin__wiring_fini(&w);
     fanin__recognised_fini(&r);
@@ -115,6 +141,18 @@ fanin_status fanin__layers_find(const fanin_graph *g, fanin__layer **out, int *c
     }
     *out = layers;
     return FANIN_OK;
+}
+
+int *fanin__layers_values(const fanin__layer *layers, int n, int *count) {
+    int *values = fanin_calloc(4 * (size_t)n + 1, sizeof *values);
+    *count = 0;
+    for (int i = 0; i < n && values; i++) {
+        const fanin__layer *l = &layers[i];
+        const int of[] = {l->output, l->act_input, l->act_output, l->norm_output};
+        for (size_t k = 0; k < FANIN_COUNT(of); k++)
+            if (of[k] >= 0) values[(*count)++] = of[k];
+    }
+    return values;
 }
 
 void fanin__layers_free(fanin__layer *layers, int count) {

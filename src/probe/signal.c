@@ -105,11 +105,14 @@ static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t s
                               fanin_predict_options *known, bool *large, fanin_signal *s,
                               fanin_err *err) {
     const char *loss = loss_of(g, o);
-    const fanin_program_options po = {
-        .batch = o->batch, .loss = loss, .gradients = true, .keep_values = true};
+    fanin_program_options po = {.batch = o->batch, .loss = loss, .gradients = true};
     fanin_program *p;
-    FANIN_TRY(fanin_program_create(g, &po, &p, err));
-    fanin_status status = FANIN_OK;
+    int *keep = fanin__layers_values(layers, s->layer_count, &po.keep_count);
+    if (!keep) return fanin_err_set(err, FANIN_NOMEM, "check: no memory");
+    po.keep = keep;
+    fanin_status status = fanin_program_create(g, &po, &p, err);
+    fanin_free(keep);
+    FANIN_TRY(status);
     fanin_buffer x = fanin_program_input(p, 0);
     double variance = 0;
     pass now = {.graph = g,
@@ -145,12 +148,28 @@ static fanin_status run_seeds(const fanin_graph *g, fanin_plan *plan, uint64_t s
     return status;
 }
 
+/* Then one pass would say so, but its program is not cheap to plan. */
+static bool samples_meet(const fanin_graph *g) {
+    for (int i = 0; i < g->node_count; i++)
+        if (!strcmp(g->nodes[i].op, "BatchNormalization")) return true;
+    return false;
+}
+
 /* What takes programs of its own: the network of the first seed. */
 static fanin_status run_more(const fanin_graph *g, fanin_plan *plan, uint64_t seed,
                              const fanin_signal_options *o, const fanin__layer *layers, bool large,
                              fanin_signal *s, fanin_err *err) {
     const fanin__subject subject = {g, plan, o, loss_of(g, o), seed};
-    FANIN_TRY(fanin__measure_jacobian(&subject, o->spectrum, large, s->jacobian.outputs, s, err));
+    if (!o->spectrum && !large && samples_meet(g))
+        s->jacobian =
+            (fanin_jacobian_spectrum){.mean = NAN,
+                                      .max = NAN,
+                                      .min = NAN,
+                                      .mean_square = NAN,
+                                      .absent = "samples meet in a batch norm; --spectrum looks"};
+    else
+        FANIN_TRY(
+            fanin__measure_jacobian(&subject, o->spectrum, large, s->jacobian.outputs, s, err));
     if (o->hessian) FANIN_TRY(fanin__measure_hessian(&subject, layers, s, err));
     if (o->kernel) FANIN_TRY(fanin__measure_kernel(&subject, s, err));
     return FANIN_OK;

@@ -1,6 +1,5 @@
 /* symmetry.c - units of a layer that are equal and that no gradient will ever tell apart. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "probe/figures.h"
@@ -19,9 +18,18 @@ static uint64_t hash_unit(const float *w, size_t start, size_t step, size_t inne
     return h;
 }
 
-static int compare_hashes(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+/* How many of the hashes are not alone. slots: 2 n and more, a power of two, all 0. */
+static size_t count_shared(const uint64_t *hashes, size_t n, uint64_t *slots, size_t size) {
+    size_t same = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t h = hashes[i] | 3; /* never 0; the low bits say how many came */
+        size_t at = (size_t)(h * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (size - 1);
+        while (slots[at] && (slots[at] | 3) != h) at = (at + 1) & (size - 1);
+        uint64_t came = slots[at] ? slots[at] & 3 : 0;
+        same += came == 0 ? 0 : came == 1 ? 2 : 1;
+        slots[at] = (h & ~(uint64_t)3) | (came ? 2 : 1);
+    }
+    return same;
 }
 
 /* Share of units the first elements of whose weights equal those of another unit. */
@@ -32,18 +40,16 @@ static fanin_status shared_heads(const float *w, const fanin_value *value, bool 
     for (int i = 2; i < value->rank; i++) inner *= (size_t)value->dims[i];
     *share = 0;
     if (units < 2 || count == 0) return FANIN_OK;
-    uint64_t *hashes = fanin_calloc(units, sizeof *hashes);
+    size_t size = 4;
+    while (size < 2 * units) size *= 2;
+    uint64_t *hashes = fanin_calloc(units + size, sizeof *hashes);
     if (!hashes) return FANIN_NOMEM;
     size_t per_unit = count / units;
     for (size_t u = 0; u < units; u++)
         hashes[u] =
             in_out ? hash_unit(w, u * inner, 1, inner, units * inner, (size_t)value->dims[0], most)
                    : hash_unit(w, u * per_unit, 1, per_unit, 0, 1, most);
-    qsort(hashes, units, sizeof *hashes, compare_hashes);
-    size_t same = 0;
-    for (size_t u = 0; u < units; u++)
-        same +=
-            (u > 0 && hashes[u] == hashes[u - 1]) || (u + 1 < units && hashes[u] == hashes[u + 1]);
+    size_t same = count_shared(hashes, units, hashes + units, size);
     fanin_free(hashes);
     *share = (double)same / (double)units;
     return FANIN_OK;

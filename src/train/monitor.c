@@ -180,7 +180,7 @@ static fanin_status look(fanin_trainer *t, int i, fanin_err *err) {
         .h_mean = NAN, .h_std = NAN, .h_p98 = NAN, .zeros = NAN, .update_ratio = NAN};
     if (layer->act_input >= 0) x = fanin_program_value(m->program, layer->act_input);
     if (x.dtype != FANIN_F32) x.data = NULL;
-    if (fanin__measure_slopes(layer, x, &now->saturated, &now->dead) != FANIN_OK)
+    if (fanin__measure_slopes(layer, x, false, &now->saturated, &now->dead) != FANIN_OK)
         return fanin_err_set(err, FANIN_NOMEM, "layer %s: no memory to look at it", m->names[i]);
     if (h.data && h.count && h.dtype == FANIN_F32) now->h_p98 = percentile(h, measure_h(h, now));
     now->s_rms = fanin__root_mean_square(s);

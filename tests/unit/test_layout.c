@@ -193,6 +193,64 @@ TEST(channels_last_equals_row_major) {
     }
 }
 
+/* N x C x positions from its channels-last memory. */
+static void to_rows(fanin_buffer b, float *out) {
+    size_t channels = (size_t)b.dims[1], points = b.count / channels / (size_t)b.dims[0];
+    fanin__transpose((size_t)b.dims[0], points, channels, b.data, out);
+}
+
+static double squares(fanin_buffer b) {
+    double sum = 0;
+    for (size_t i = 0; i < b.count; i++) sum += at(b, i) * at(b, i);
+    return sum;
+}
+
+/* A program that keeps every fifth value beside one that keeps all. */
+TEST(values_of_a_list_are_kept_as_they_lie) {
+    fanin_graph *g = every_step();
+    int keep[64], count = 0, turned = 0, gradients = 0;
+    for (int i = 0; i < g->value_count && count < 64; i++)
+        if (g->values[i].producer >= 0 && i % 5 != 1) keep[count++] = i;
+    fanin_program_options o = {.batch = 130, .loss = "cross_entropy", .gradients = true};
+    o.keep = keep;
+    o.keep_count = count;
+    fanin_program *a = program_of(g, o);
+    o.keep_values = true;
+    fanin_program *b = program_of(g, o);
+    assert_ok(fanin_program_run(a, NULL));
+    assert_ok(fanin_program_run(b, NULL));
+    assert_true(count > 5 && count < g->value_count);
+    for (int i = 0, k = 0; i < g->value_count; i++) {
+        fanin_buffer x = fanin_program_value(a, i), y = fanin_program_value(b, i),
+                     dx = fanin_program_value_gradient(a, i),
+                     dy = fanin_program_value_gradient(b, i);
+        if (k == count || keep[k] != i) {
+            assert_null(x.data);
+            continue;
+        }
+        k++;
+        assert_non_null(x.data);
+        assert_int_equal(x.data != NULL && dx.data != NULL, dy.data != NULL);
+        assert_near(dx.data ? squares(dx) : 0, dx.data ? squares(dy) : 0, 1e-9, 2e-5);
+        gradients += dx.data != NULL;
+        if (fanin_program_value_channels_last(a, i)) {
+            float *rows = fanin_malloc(x.count * sizeof *rows);
+            assert_non_null(rows);
+            to_rows(x, rows);
+            x.data = rows;
+            turned++;
+        }
+        same(g->values[i].name, x, y, 1e-5);
+        if (fanin_program_value_channels_last(a, i)) fanin_free(x.data);
+        assert_false(fanin_program_value_channels_last(b, i));
+    }
+    assert_true(gradients > 3);
+    assert_int_equal(turned > 3, fanin_cpu_level() > FANIN_CPU_REF);
+    fanin_program_destroy(a);
+    fanin_program_destroy(b);
+    fanin_graph_destroy(g);
+}
+
 TEST(column_kernels_agree_on_every_set) {
     enum { ROWS = 130, COLS = 37 };
     static float x[ROWS * COLS], g[ROWS * COLS], v[4][COLS], out[2][ROWS * COLS];

@@ -9,7 +9,7 @@
 #include "fanin/random.h"
 #include "faults.h"
 #include "operator/activation_node.h"
-#include "probe/layers.h"
+#include "probe/figures.h"
 #include "networks.h"
 #include "testing.h"
 
@@ -246,6 +246,30 @@ static void compare_layer(const plain *p, const fanin_layer_signal *got, int l, 
         bins += got->h_bins[i], grad_bins += got->grad_bins[i];
     assert_near(bins, 1, 1e-12, 0);
     assert_near(grad_bins, 1, 1e-12, 0);
+}
+
+/* Counted one by one; of many values a part is, which chance may move by five of its standard deviations. */
+TEST(histograms_are_those_of_plain_counts) {
+    enum { MOST = 400000, BINS = FANIN_HISTOGRAM_BINS };
+    static const size_t counts[] = {1, 37, 32768, 32769, MOST};
+    static float v[MOST];
+    const fanin_law law = {.kind = FANIN_LAW_NORMAL, .b = 1};
+    const fanin_stream stream = fanin_stream_init(5, "histogram");
+    assert_ok(fanin_random_fill(&stream, 0, &law, 0, MOST, FANIN_F32, v));
+    for (size_t i = 0; i < MOST; i += 3) v[i] = 0;
+    v[5] = NAN;
+    v[6] = INFINITY;
+    for (size_t k = 0; k < FANIN_COUNT(counts); k++) {
+        double want[BINS] = {0}, got[BINS], all = (double)counts[k];
+        for (size_t i = 0; i < counts[k]; i++) {
+            double at = ((double)v[i] * 3 / 5 + 1) / 2 * BINS;
+            want[!(at > 0) ? 0 : at >= BINS ? BINS - 1 : (int)at] += 1 / all;
+        }
+        fanin__histogram((fanin_buffer){.data = v, .count = counts[k]}, 5, 3, got);
+        for (int b = 0; b < BINS; b++)
+            assert_near(got[b], want[b],
+                        all <= 32768 ? 1e-12 : 5 * sqrt(want[b] / 32768) + 1 / 32768.0, 0);
+    }
 }
 
 TEST(figures_are_those_of_plain_loops_and_differences) {

@@ -17,6 +17,7 @@
 static const double worth = 0.9;       /* F beyond this share of growth is left alone */
 static const double least_left = 0.05; /* of q: q - m^2 is not known better */
 static const double flat = 0.035;      /* decades a layer; 0.05 would be too much */
+static const double decade = 0.9;      /* from the output to the first layer; 1 would be too much */
 static const double steepest = 4;      /* of growth */
 
 /* ---- what a run says ------------------------------------------------------------------------------- */
@@ -27,14 +28,40 @@ static double squared_norm(const fanin__signal *s, int node) {
 
 static bool is_layer(const fanin__law_of *law) { return !isnan(law->target) && law->node > 0; }
 
-/* Squared gradient of all weighted layers whose outputs reach `node` past none other. layer: by node; seen: cleared. */
+/* A mean over an image: how much of its second moment all channels have in common hangs on how alike distant positions
+ * are, which is known to a factor of 2 only. */
+static bool mean_of_image(const fanin__signal *s, int node) {
+    enum { MANY = 16 };
+    for (int steps = 0; steps < 8; steps++) {
+        const fanin__node *n = &s->ir->nodes[node];
+        if (n->input_count == 0) return false;
+        if (n->op == FANIN__REDUCE || n->op == FANIN__SUMPOOL)
+            return s->ir->nodes[n->inputs[0]].count >= MANY * n->count;
+        bool passes = n->op == FANIN__RESHAPE || n->op == FANIN__TRANSPOSE ||
+                      n->op == FANIN__CAST || n->op == FANIN__SELECT ||
+                      (n->op == FANIN__MAP && n->attr.kind == FANIN__FN_SCALE);
+        if (!passes) return false;
+        node = n->inputs[n->op == FANIN__SELECT ? 1 : 0];
+    }
+    return false;
+}
+
+/* What a residual stream carries is counted once, where it is added up. */
+static bool sum_of_two(const fanin__signal *s, const fanin__node *n) {
+    return n->op == FANIN__BINARY && n->attr.kind == FANIN__ADD &&
+           s->values[n->inputs[0]].kind == FANIN__DATA &&
+           s->values[n->inputs[1]].kind == FANIN__DATA;
+}
+
+/* Squared gradient of the weighted layers, and of the sums, whose outputs reach `node` past none other. layer: by
+ * node; seen: room for as many. */
 static double sources(const fanin__signal *s, const bool *layer, int node, bool *seen) {
     double sum = 0;
     for (int i = 0; i <= node; i++) seen[i] = i == node;
     for (int i = node; i >= 0; i--) {
         const fanin__node *n = &s->ir->nodes[i];
         if (!seen[i]) continue;
-        if (layer[i]) {
+        if (layer[i] || sum_of_two(s, n)) {
             sum += squared_norm(s, i);
             continue;
         }
@@ -44,19 +71,22 @@ static double sources(const fanin__signal *s, const bool *layer, int node, bool 
     return sum;
 }
 
-/* Least-squares slope of log10 of the gradient's norm over weighted layers in order. */
-static double slope(const fanin__signal *s, const bool *layer) {
-    double n = 0, x = 0, y = 0, xx = 0, xy = 0;
+/* Least-squares slope of log10 of the gradient's norm over weighted layers in order; drop: from the last to the first. */
+static double slope(const fanin__signal *s, const bool *layer, double *drop) {
+    double n = 0, x = 0, y = 0, xx = 0, xy = 0, first = 0, last = 0;
     for (int i = 0; i < s->count; i++) {
         double square = layer[i] ? squared_norm(s, i) : 0;
         if (!(square > 0)) continue;
         double log_norm = 0.5 * log10(square);
+        if (n == 0) first = log_norm;
+        last = log_norm;
         x += n;
         xx += n * n;
         y += log_norm;
         xy += n * log_norm;
         n++;
     }
+    *drop = last - first;
     return n > 1 ? (n * xy - x * y) / (n * xx - x * x) : 0;
 }
 
@@ -65,12 +95,14 @@ fanin_status fanin__balance_read(fanin__analysis *a, const fanin__signal *s, fan
     if (!layer) return fanin_err_set(err, FANIN_NOMEM, "no memory for a prediction");
     for (int i = 0; i < a->tensors->count; i++)
         if (is_layer(&a->laws[i])) layer[a->laws[i].node] = true;
-    a->slope = slope(s, layer);
+    a->slope = slope(s, layer, &a->drop);
     for (int i = 0; i < a->tensors->count; i++) {
         fanin__law_of *law = &a->laws[i];
         double fed = 0;
         law->flow = NAN;
-        if (!is_layer(law) || law->fixed || law->uses > 1 || !(law->common > 0.01)) continue;
+        if (!is_layer(law) || law->fixed || law->uses > 1 || !(law->common > 0.01) ||
+            mean_of_image(s, law->input))
+            continue;
         for (int k = 0; k < a->tensors->count; k++) {
             const fanin__law_of *other = &a->laws[k];
             if (is_layer(other) && other->input == law->input)
@@ -102,7 +134,7 @@ fanin_status fanin__auto_balance(fanin__analysis *a, fanin_err *err) {
     a->balance = true;
     for (int i = 0; i < a->tensors->count; i++) a->laws[i].flow = NAN;
     FANIN_TRY(run_with(a, 1, err)); /* nothing is known: rows keep their means */
-    if (!(a->slope > flat)) return FANIN_OK;
+    if (!(a->slope > flat || a->drop > decade)) return FANIN_OK;
     FANIN_TRY(run_with(a, low, err));
     if (!(a->slope > flat)) return FANIN_OK;
     double halfway = (a->slope + flat) / 2;

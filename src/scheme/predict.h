@@ -34,6 +34,7 @@ typedef struct fanin__analysis {
     bool again;     /* a weight was chosen anew behind its first use */
     bool balance;   /* each run tells balance.c of its gradients */
     double slope;   /* decades a layer of the gradient's norm */
+    double drop;    /* decades from the last layer to the first */
 } fanin__analysis;
 
 /* Second moment that a weighted layer's output should have, and its name for people. */

@@ -24,7 +24,8 @@ typedef struct view {
     fanin_program *program;
     const char *inner; /* stands in for the input; NULL: none */
     bool repeats, ran;
-    size_t batch, inputs, outputs; /* samples; numbers of one sample */
+    const fanin_progress *progress; /* NULL: a pass or so, not worth it */
+    size_t batch, inputs, outputs;  /* samples; numbers of one sample */
 } view;
 
 static fanin_buffer input_gradient(const view *v) {
@@ -35,6 +36,11 @@ static fanin_buffer input_gradient(const view *v) {
 static fanin_buffer input_direction(const view *v) {
     return v->inner ? fanin_program_inner_direction(v->program)
                     : fanin_program_input_direction(v->program, 0);
+}
+
+static void report(const view *v, size_t done, size_t total) {
+    if (v->progress && v->progress->report)
+        v->progress->report(v->progress->ctx, "Jacobian", (double)done, (double)total);
 }
 
 /* Of another direction or cotangent than before: the network's own pass is done once. */
@@ -134,6 +140,7 @@ static fanin_status dense_rows(const view *v, size_t samples, double *j, bool *m
         status = fanin_interrupted() ? fanin_err_set(err, FANIN_INTERRUPTED, "Jacobian: stopped")
                                      : fanin_program_run(v->program, err);
         for (size_t k = 0; k < count * v->inputs; k++) j[at * v->inputs + k] = (double)g[k];
+        report(v, at + count, wanted);
         if (v->batch > 1) *meet = !is_zero(g + (v->batch - 1) * v->inputs, v->inputs);
     }
     rows_fini(&r);
@@ -196,6 +203,7 @@ static fanin_status dense(const view *v, size_t samples, fanin_jacobian_spectrum
 
 typedef struct both {
     view back, forward;
+    size_t done, total; /* products */
     fanin_err *err;
 } both;
 
@@ -210,6 +218,7 @@ static fanin_status product(void *ctx, bool transposed, const double *in, double
     fanin_buffer to = transposed ? input_gradient(v) : fanin_program_tangent(v->program);
     to_float(in, from.data, from.count);
     FANIN_TRY(run_again(v, b->err));
+    report(&b->back, ++b->done, b->total);
     for (size_t i = 0; i < to.count; i++) out[i] = (double)((const float *)to.data)[i];
     return FANIN_OK;
 }
@@ -221,7 +230,9 @@ static fanin_status coupled_rows(both *b, fanin_jacobian_spectrum *out, fanin_er
         j && u ? FANIN_OK : fanin_err_set(err, FANIN_NOMEM, "Jacobian: no memory");
     for (size_t i = 0; i < rows && status == FANIN_OK; i++) {
         u[i] = 1;
-        status = product(b, true, u, j + i * cols);
+        if (fanin_interrupted())
+            status = fanin_err_set(err, FANIN_INTERRUPTED, "Jacobian: stopped");
+        if (status == FANIN_OK) status = product(b, true, u, j + i * cols);
         u[i] = 0;
     }
     if (status == FANIN_OK) status = dense_values(j, 1, rows, cols, out, err);
@@ -235,9 +246,13 @@ static fanin_status whole_batch(const fanin__subject *s, view *back, fanin_jacob
                                 fanin_err *err) {
     both b = {.back = *back, .forward = {.inner = back->inner, .repeats = true}, .err = err};
     b.back.ran = false;
+    b.total = 2 * PRODUCTS;
     FANIN_TRY(fanin__fill_program(s, back->program, err));
     size_t rows = back->batch * back->outputs, cols = back->batch * back->inputs;
-    if (rows <= COUPLED_ROWS && rows * cols <= CELLS_MAX) return coupled_rows(&b, out, err);
+    if (rows <= COUPLED_ROWS && rows * cols <= CELLS_MAX) {
+        b.total = rows;
+        return coupled_rows(&b, out, err);
+    }
     FANIN_TRY(open_view(s, true, &b.forward, err));
     const fanin__operator op = {.rows = rows,
                                 .cols = cols,
@@ -311,7 +326,7 @@ fanin_status fanin__measure_jacobian(const fanin__subject *s, bool full, bool la
         out->absent = "more outputs than samples; --spectrum looks";
         return FANIN_OK;
     }
-    view v = {.inner = inner, .repeats = full};
+    view v = {.inner = inner, .repeats = full, .progress = full ? &s->options->progress : NULL};
     bool meet = false;
     fanin_signal_options o = *s->options;
     fanin__subject subject = *s;

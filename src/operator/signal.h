@@ -75,9 +75,11 @@ typedef struct fanin__value_signal {
     const int *draws;
     int draw_count;
     double row, col; /* same row or column of a product of activations; NaN: as b */
-    double shared;   /* of a convolution: see shared_taps; 0: 1 */
-    float *kept;     /* unmasked entries by row of the last two axes; NULL: all */
-    float *chosen;   /* of a maximum: relative chance that the point is it, at every site */
+    /* What two positions next to each other, and a few apart, have in common beyond any two: b + near (q - b), and
+     * as much more than c, at most a. Padding, pools and windows that overlap make it more than 0. */
+    double near, mid;
+    float *kept;   /* unmasked entries by row of the last two axes; NULL: all */
+    float *chosen; /* of a maximum: relative chance that the point is it, at every site */
     fanin__attention *attention;
     int weight;         /* of a PARAM that is a weight times `factor`; -1 */
     double factor, var; /* PARAM: var and m.mean of its entries where weight is -1 */
@@ -168,8 +170,10 @@ bool fanin__signal_independent(const fanin__value_signal *a, const fanin__value_
 fanin__sites fanin__signal_scaled(fanin__sites m, double k);
 /* Points in another order (pairs kept), one for each key. */
 float *fanin__signal_shuffle(fanin__signal *s, uint32_t key, const float *x);
-/* Maximum of `k` positions that are alike; *chosen: k times the chance that the point is the largest. */
-float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, float *chosen);
+/* Maximum of `k` positions that are alike, so `near` to each other (see above); *chosen: k times the chance that the
+ * point is the largest. */
+float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, double near,
+                             float *chosen);
 /* Sum of squares of softmax over n numbers of variance v. */
 double fanin__signal_softmax_squares(const fanin__signal *s, double n, double v);
 

@@ -89,6 +89,8 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
             copy_factors(s, v, x, axis, axis);
     }
     (void)kept;
+    v->near = swaps ? 0 : x->near;
+    v->mid = swaps ? 0 : x->mid;
     fanin__value_signal in = *x;
     if (swaps) { /* channels become the positions that share the weights */
         in.m.b = in.m.c = x->m.mean * x->m.mean;
@@ -537,6 +539,46 @@ static double even_taps(const fanin__op_window *w, int axis, const float *u, int
     return squares > 0 ? sums / squares : 1;
 }
 
+/* The same of two positions `apart`, whose amplitudes are those of their places: sum_t s_t s'_t over sum_t s_t^2. */
+static double shared_near(const fanin__op_window *w, int axis, const float *u, int64_t in,
+                          int64_t out, int64_t apart) {
+    double both = 0, sum = 0, before = 0, level = 0;
+    int64_t gap = apart * w->stride[axis];
+    if (out <= apart || in <= gap) return 1;
+    for (int64_t i = 0; i < in; i++) {
+        level += (u ? (double)u[i] : 1) / (double)in;
+        if (i + gap < in)
+            before += (u ? sqrt((double)u[i] * (double)u[i + gap]) : 1) / (double)(in - gap);
+    }
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t t = 0; t < w->kernel[axis]; t++) {
+            int64_t i = o * w->stride[axis] + t * w->dilation[axis] - w->before[axis];
+            if (i < 0 || i >= in) continue;
+            double own = u ? (double)u[i] : 1;
+            sum += own / (double)out;
+            if (o + apart < out && i + gap < in)
+                both += (u ? sqrt(own * (double)u[i + gap]) : 1) / (double)(out - apart);
+        }
+    before = level > 0 ? before / level : 1;
+    return sum > 0 && before > 0 ? fmin(both / sum / before, 1) : 1;
+}
+
+/* Near shares of a convolution's result, which has moments m: neighbours see neighbours `stride` apart; a transposed one's
+ * have taps in common with their own phase only. */
+static void near_shares(fanin__value_signal *v, const fanin__value_signal *x, double all,
+                        double taken, double part, double stride, bool transposed,
+                        const double taps[2]) {
+    double apart = x->m.q - x->m.b, left = v->m.q - v->m.b, out[2];
+    for (int d = 0; d < 2; d++) {
+        double share = d == 0 && stride == 1 ? x->near : x->mid;
+        double pair = part + (all * (x->m.b + share * apart) + taken) * taps[d];
+        if (transposed && stride > 1) pair = d == 0 ? part : v->m.b;
+        out[d] = left > 1e-9 * v->m.q ? fmin(fmax((pair - v->m.b) / left, 0), 1) : 0;
+    }
+    v->near = out[0];
+    v->mid = out[1];
+}
+
 /* Forward of both kinds of convolution. */
 static void convolve(fanin__signal *s, int node, bool transposed) {
     const fanin__node *n = fanin__signal_node(s, node);
@@ -548,6 +590,7 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
         return;
     }
     double fan = (double)xn->dims[1] / (double)w->groups, shared = 1, even = 1;
+    double taps_near[2] = {0}, stride = 1;
     v->kind = FANIN__DATA;
     copy_factors(s, v, x, 0, 0);
     fanin__signal_push(s, v, 1, n->dims[1], FANIN__CHANNEL, NULL);
@@ -559,6 +602,9 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
         fan *= taps;
         shared *= shared_taps(w, i, f.u, in, out, transposed);
         if (!transposed) even *= even_taps(w, i, f.u, in, out);
+        stride = fmax(stride, (double)w->stride[i]);
+        for (int d = 0; d < 2; d++)
+            taps_near[d] += (transposed ? 1 : shared_near(w, i, f.u, in, out, d + 1)) / w->rank;
         fanin__signal_push(s, v, 2 + i, n->dims[2 + i], FANIN__POSITION,
                            window_profile(s, w, i, f.u, in, out, taps, transposed));
     }
@@ -568,12 +614,17 @@ static void convolve(fanin__signal *s, int node, bool transposed) {
     fanin__weight_law law = fanin__signal_layer_law(s, node, operand_of(s, node, 1), n->inputs[0],
                                                     fan * level * x->m.q, common);
     v->m = weighted(x, law, fan, fan, common);
+    double all = fan * law.var + law.mean * law.mean * fan;
+    double part = law.mean * law.mean * fan * (fan - 1) * x->m.mean * x->m.mean;
+    double taken = v->m.q - part - all * x->m.q; /* what rows that sum to 0 do not see */
+    v->m.b = part + (v->m.b - part) * shared;    /* any two positions */
+    v->m.c = part + (v->m.c - part) * shared;
     fanin__signal_collapse(v, &v->m);
     v->x = fanin__signal_gaussian(s, (uint32_t)node, v->m);
     fanin__signal_settle(s, v);
+    near_shares(v, x, all, taken, part, stride, transposed, taps_near);
     v->var = law.var + law.mean * law.mean;
     fanin__signal_fresh(s, v, node);
-    v->shared = shared;
 }
 
 static void convolve_back(fanin__signal *s, int node, bool transposed) {

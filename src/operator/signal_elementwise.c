@@ -428,7 +428,11 @@ void fanin__forward_binary(fanin__signal *s, int node) {
     }
     join_factors(s, v, n->attr.kind, a, b, n->rank);
     join_rows(v, n->attr.kind, a, b);
-    if (!da || !db) v->shared = da ? a->shared : b->shared;
+    double da_q = da ? fmax(a->m.q - a->m.b, 0) : 0, db_q = db ? fmax(b->m.q - b->m.b, 0) : 0;
+    if (da_q + db_q > 0) {
+        v->near = (da_q * a->near + db_q * b->near) / (da_q + db_q);
+        v->mid = (da_q * a->mid + db_q * b->mid) / (da_q + db_q);
+    }
     if (n->attr.kind == FANIN__MUL || n->attr.kind == FANIN__DIV)
         v->attention = scaled_attention(s, v, a->attention ? a : b);
 }

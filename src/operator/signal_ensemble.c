@@ -91,9 +91,11 @@ void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v) {
         }
     }
     for (int k = 0; k <= TERMS; k++) rest -= a[k] * a[k];
-    double *pair[3] = {&v->m.a, &v->m.b, &v->m.c};
-    const double from[3] = {g->m.a, g->m.b, g->m.c};
-    for (int j = 0; j < 3; j++) {
+    double apart = g->m.q - g->m.b, near = NAN, mid = NAN;
+    double *pair[5] = {&v->m.a, &v->m.b, &v->m.c, &near, &mid};
+    const double from[5] = {g->m.a, g->m.b, g->m.c, g->m.b + g->near * apart,
+                            g->m.b + g->mid * apart};
+    for (int j = 0; j < 5; j++) {
         double c = (from[j] - g->m.mean * g->m.mean) / var, power = 1, before = 0, sum = 0;
         if (fabs(c) > 0.9) continue;
         for (int k = 0; k <= TERMS; k++) {
@@ -104,6 +106,9 @@ void fanin__signal_sharpen(const fanin__signal *s, fanin__value_signal *v) {
         }
         *pair[j] = sum + fmax(rest, 0) * power;
     }
+    apart = v->m.q - v->m.b;
+    if (v->near > 0 && apart > 0 && near >= v->m.b) v->near = fmin((near - v->m.b) / apart, 1);
+    if (v->mid > 0 && apart > 0 && mid >= v->m.b) v->mid = fmin((mid - v->m.b) / apart, 1);
 }
 
 /* ---- what the points are made of ------------------------------------------------------------------ */
@@ -326,28 +331,35 @@ static float quick_normal(const fanin__signal *s, uint32_t word) {
 
 /* The window's positions are exchangeable, with the dependence of a Gaussian copula: normal scores give its
  * correlations, the sorted points at A its margins. */
-float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, float *chosen) {
+float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, double near,
+                             float *chosen) {
     enum { REPEATS = 4, MOST = 64 };
     int n = s->points;
     double scale_up = k > MOST ? (double)k / MOST : 1;
     if (k > MOST) k = MOST;
     float *y = fanin__signal_array(s, FANIN__SITES), *z = fanin__signal_array(s, FANIN__SITES);
     ranked *order = fanin__signal_take(s, (size_t)n * sizeof *order);
-    size_t draws = (size_t)(4 * k + 2 * k + 2);
+    size_t draws = (size_t)(4 * k + 2 * k + 8);
     uint32_t *w = fanin__signal_take(s, draws * sizeof *w);
     if (!y || !z || !order || !w) return NULL;
     for (int site = 3; site >= 0; site--) scores(s, x + site * n, order, z + site * n);
     double b = fmax(0.5 * (dot(z, z + n, n) + dot(z + 2 * n, z + 3 * n, n)), 0);
     double a = fmax(0.5 * (dot(z, z + 2 * n, n) + dot(z + n, z + 3 * n, n)), 0);
     double c = fmin(fmax(0.5 * (dot(z, z + 3 * n, n) + dot(z + n, z + 2 * n, n)), 0), fmin(a, b));
-    float all = (float)sqrt(c), sample = (float)sqrt(b - c), place = (float)sqrt(a - c);
-    float own = (float)sqrt(fmax(1 - a - b + c, 0));
+    /* in a window; what its positions share goes with the window's place, or with the window alone */
+    double bn = b + near * (1 - b), cn = fmin(c + near * (1 - b), a);
+    float all = (float)sqrt(c), sample = (float)sqrt(b - c), place = (float)sqrt(a - cn);
+    float there = (float)sqrt(cn - c), window = (float)sqrt(fmax(bn - b - (cn - c), 0));
+    float own = (float)sqrt(fmax(1 - a - bn + cn, 0));
     for (int i = 0; i < n; i++) {
         fanin_stream_words(&s->stream, key * 8 + 6, (uint64_t)i * draws, draws, w);
         /* stratified in what all share, so that margins come out even */
+        const uint32_t *last = w + 6 * k + 2;
         float common = all * (i < n / 2 ? s->quantiles[i] : -s->quantiles[i - n / 2]);
         for (int site = 0; site < 4; site++) {
-            float top = -INFINITY, base = common + sample * quick_normal(s, w[site / 2]);
+            float top = -INFINITY, base = common + sample * quick_normal(s, w[site / 2]) +
+                                          there * quick_normal(s, last[site & 1]) +
+                                          window * quick_normal(s, last[2 + site]);
             for (int j = 0; j < k; j++) {
                 float v = base + place * quick_normal(s, w[2 + (site & 1) * k + j]) +
                           own * quick_normal(s, w[2 + 2 * k + site * k + j]);
@@ -359,8 +371,8 @@ float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int
             y[site * n + i] = order[at < 0 ? 0 : at >= n ? n - 1 : at].value;
         }
     }
-    /* given its score, an element is the largest if the others, of correlation b, stay below */
-    float r = (float)fmin(b, 0.9999), rest = sqrtf(1 - r), root = sqrtf(r * (1 - r));
+    /* given its score, an element is the largest if the others, of correlation bn, stay below */
+    float r = (float)fmin(bn, 0.9999), rest = sqrtf(1 - r), root = sqrtf(r * (1 - r));
     for (int site = 0; site < FANIN__SITES && chosen; site++) {
         double sum = 0;
         for (int i = 0; i < n; i++) {

@@ -5,6 +5,8 @@
 #include "operator/signal.h"
 
 void fanin__signal_like(fanin__value_signal *v, const fanin__value_signal *x) {
+    v->near = x->near;
+    v->mid = x->mid;
     v->factor_count = x->factor_count;
     memcpy(v->factors, x->factors, sizeof v->factors);
     memcpy(v->first, x->first, sizeof v->first);

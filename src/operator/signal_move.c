@@ -17,6 +17,8 @@ static void copy(fanin__value_signal *v, const fanin__value_signal *x) {
     v->normal = x->normal;
     v->draws = x->draws;
     v->draw_count = x->draw_count;
+    v->near = x->near;
+    v->mid = x->mid;
     v->row = x->row;
     v->col = x->col;
     v->kept = x->kept;
@@ -488,6 +490,23 @@ static void mix_channels(fanin__signal *s, int node, int axis) {
     }
 }
 
+/* The shares of what differs from position to position. */
+static void mix_near(fanin__signal *s, int node, int axis) {
+    const fanin__node *n = fanin__signal_node(s, node);
+    fanin__value_signal *v = &s->values[node];
+    double all = 0, near = 0, mid = 0;
+    for (int k = 0; k < n->input_count; k++) {
+        const fanin__value_signal *x = &s->values[n->inputs[k]];
+        double size = (double)fanin__signal_node(s, n->inputs[k])->dims[axis];
+        double differs = size * fmax(x->m.q - x->m.b, 0);
+        all += differs;
+        near += differs * x->near;
+        mid += differs * x->mid;
+    }
+    v->near = all > 0 ? near / all : 0;
+    v->mid = all > 0 ? mid / all : 0;
+}
+
 static double product_of(const float *x, const float *y, int n) {
     double sum = 0;
     for (int i = 0; i < n; i++) sum += (double)x[i] * (double)y[i];
@@ -544,6 +563,8 @@ static void concat_positions(fanin__signal *s, int node, const fanin__value_sign
         for (int64_t i = 0; f.u && i < p.size; i++)
             f.u[at++] = (float)(ratio * (p.u ? (double)p.u[i] : 1));
     }
+    v->near = main->near;
+    v->mid = main->mid;
     v->x = main->x;
     v->base = main->base;
     v->normal = main->normal;
@@ -605,6 +626,7 @@ void fanin__forward_concat(fanin__signal *s, int node) {
     f.role |= FANIN__CHANNEL;
     replace_axis(s, v, main, n->rank, &f, axis);
     mix_channels(s, node, axis);
+    mix_near(s, node, axis);
     for (int i = 0; i < v->factor_count; i++) { /* levels are in the points now; u keeps shape */
         double level = fanin__signal_mean_u(v->factors[i].u, v->factors[i].size);
         if (!v->factors[i].u || !(level > 0)) continue;

@@ -81,12 +81,9 @@ void fanin__forward_norm(fanin__signal *s, int node) {
         return;
     }
     double level = fanin__signal_level(x);
-    /* over the whole image two positions share fewer taps than neighbours do */
     fanin__sites now = x->m;
-    if (x->shared > 0) {
-        now.b *= x->shared;
-        now.c *= x->shared;
-    }
+    /* positions of one sample have no less in common than those of two; many of them would make much of the noise */
+    if (now.b - now.c < 0.005 * now.q) now.b = now.c;
     double common = of_mean(n, now.q, now.a, now.b, now.c);
     double var = fmax(x->m.q - common, 0) + n->attr.p[0] / level;
     fanin__sites m = {0, (now.q - common) / var, (now.a - common) / var, (now.b - common) / var,

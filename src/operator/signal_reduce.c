@@ -181,7 +181,7 @@ void fanin__forward_reduce(fanin__signal *s, int node) {
         for (int i = 0; in && i < FANIN__SITES * s->points; i++) in[i] = -x->x[i];
     }
     if (!in || !chosen) return;
-    v->x = fanin__signal_maximum(s, (uint32_t)node, in, (int)fmin(terms, 1e6), chosen);
+    v->x = fanin__signal_maximum(s, (uint32_t)node, in, (int)fmin(terms, 1e6), 0, chosen);
     for (int i = 0; v->x && in != x->x && i < FANIN__SITES * s->points; i++) v->x[i] = -v->x[i];
     s->values[node].chosen = chosen;
     if (v->x) fanin__signal_settle(s, v);
@@ -332,16 +332,39 @@ static window_terms pooled_factors(fanin__signal *s, int node, const fanin__valu
     return terms;
 }
 
-/* Windows are far apart or share positions; either way two of them are taken as distinct. */
+/* Near share of two positions of a window, on average. */
+static double inside(const fanin__op_window *w, const fanin__value_signal *x) {
+    int64_t widest = 1;
+    for (int i = 0; i < w->rank; i++) widest = w->kernel[i] > widest ? w->kernel[i] : widest;
+    return widest <= 2 ? x->near : widest <= 4 ? (x->near + x->mid) / 2 : x->mid;
+}
+
+/* Windows that overlap have positions in common: one of 2k - common of them both choose, or sum. */
+static void windows_near(const fanin__op_window *w, const fanin__value_signal *x,
+                         fanin__value_signal *v) {
+    double near = 0, mid = 0;
+    for (int i = 0; i < w->rank; i++) {
+        double k = (double)w->kernel[i], s = (double)w->stride[i];
+        double one = fmax(k - s, 0), two = fmax(k - 2 * s, 0);
+        near += one / (2 * k - one) / w->rank;
+        mid += two / (2 * k - two) / w->rank;
+        if (i == 0) v->near = s > 1 ? x->mid : x->near;
+    }
+    v->near = near + (1 - near) * v->near;
+    v->mid = mid + (1 - mid) * x->mid;
+}
+
 void fanin__forward_sumpool(fanin__signal *s, int node) {
     fanin__value_signal *v = &s->values[node];
     const fanin__value_signal *x = operand_of(s, node, 0);
     const fanin__node *n = fanin__signal_node(s, node);
-    double k = window_size(&n->attr.window), both = x->m.q + (k - 1) * x->m.b;
+    double k = window_size(&n->attr.window), share = inside(&n->attr.window, x);
+    double b = x->m.b + share * (x->m.q - x->m.b), c = fmin(x->m.c + b - x->m.b, x->m.a);
+    double both = x->m.q + (k - 1) * b;
     bool divisor = x->kind == FANIN__KNOWN; /* the divisors of an average */
     window_terms terms = pooled_factors(s, node, x,
                                         divisor    ? 1
-                                        : both > 0 ? k * x->m.b / both
+                                        : both > 0 ? k * b / both
                                                    : 0,
                                         false);
     v->kind = FANIN__DATA;
@@ -366,8 +389,9 @@ void fanin__forward_sumpool(fanin__signal *s, int node) {
         v->x = fanin__signal_reshape(s, x->x, x->m, m);
     } else {
         double own = terms.own, all = terms.all, rest = all - own;
-        fanin__sites m = {sqrt(all) * x->m.mean, own * x->m.q + rest * x->m.b,
-                          own * x->m.a + rest * x->m.c, all * x->m.b, all * x->m.c};
+        fanin__sites m = {sqrt(all) * x->m.mean, own * x->m.q + rest * b, own * x->m.a + rest * c,
+                          all * x->m.b, all * x->m.c};
+        windows_near(&n->attr.window, x, v);
         fanin__signal_collapse(v, &m);
         v->x = fanin__signal_reshape(s, x->x, x->m, m);
     }
@@ -426,14 +450,17 @@ void fanin__forward_maxpool(fanin__signal *s, int node) {
     const fanin__value_signal *x = operand_of(s, node, 0);
     const fanin__node *n = fanin__signal_node(s, node);
     double k = valid_terms(n, fanin__signal_node(s, n->inputs[0]));
-    pooled_factors(s, node, x, 0, true);
+    double level = pooled_factors(s, node, x, 0, true).own; /* u is relative to it from here */
     v->kind = FANIN__DATA;
     float *chosen = fanin__signal_array(s, FANIN__SITES);
     if (!x->x || !chosen || s->failed) {
         if (!s->failed) fanin__signal_fail(s, node, "a maximum of weights");
         return;
     }
-    v->x = fanin__signal_maximum(s, (uint32_t)node, x->x, (int)(k + 0.5), chosen);
+    v->x = fanin__signal_maximum(s, (uint32_t)node, x->x, (int)(k + 0.5),
+                                 inside(&n->attr.window, x), chosen);
+    windows_near(&n->attr.window, x, v);
+    for (int i = 0; v->x && i < FANIN__SITES * s->points; i++) v->x[i] *= (float)sqrt(level);
     v->chosen = chosen;
     if (v->x) fanin__signal_settle(s, v);
 }

@@ -72,8 +72,9 @@ static int start(const char *name, fanin_graph_builder **b) {
     return fanin_graph_input(*b, "x", FANIN_F32, 4, dims);
 }
 
-static void as_predicted_of(fanin_graph *g, const char *what, int64_t batch) {
-    const fanin_init_options init = {.scheme = "auto", .seed = 11};
+static void as_predicted_of(fanin_graph *g, const char *what, const char *scheme, int64_t batch,
+                            double most) {
+    const fanin_init_options init = {.scheme = scheme, .seed = 11};
     const fanin_signal_options o = {.batch = batch, .seeds = NETS};
     fanin_signal *s;
     fanin_err err = {0};
@@ -84,7 +85,7 @@ static void as_predicted_of(fanin_graph *g, const char *what, int64_t batch) {
         const fanin_layer_signal *l = &s->layers[i];
         double second = 0.5 * log10(l->second_moment / l->predicted_second_moment);
         double gradient = log10(l->grad_norm / l->predicted_grad_norm);
-        if (fabs(second) <= allowed && fabs(gradient) <= allowed) continue;
+        if (fabs(second) <= most && fabs(gradient) <= most) continue;
         printf("%s, %s: %.2f decades off in signal, %.2f in gradient\n", what, l->name, second,
                gradient);
         missed++;
@@ -94,7 +95,9 @@ static void as_predicted_of(fanin_graph *g, const char *what, int64_t batch) {
     if (missed) fail_msg("%s: %d layers are not as predicted", what, missed);
 }
 
-static void as_predicted(fanin_graph *g, const char *what) { as_predicted_of(g, what, BATCH); }
+static void as_predicted(fanin_graph *g, const char *what) {
+    as_predicted_of(g, what, "auto", BATCH, allowed);
+}
 
 /* A mean over positions of what a batch norm centred: all but nothing, of which a gate's share must be exact. */
 TEST(gates_before_a_norm_and_a_mean) {
@@ -130,7 +133,7 @@ TEST(norms_over_a_small_batch) {
     int x = fanin_graph_input(b, "x", FANIN_F32, 4, dims);
     for (int i = 0; i < 3; i++)
         x = one(b, "Relu", norm(b, "BatchNormalization", conv(b, x, i, WIDTH, WIDTH, 1), i));
-    as_predicted_of(finish(b, x), "small batch", 8);
+    as_predicted_of(finish(b, x), "small batch", "auto", 8, allowed);
 }
 
 TEST(norms_of_each_sample) {
@@ -196,6 +199,52 @@ TEST(gates_of_few_units_are_healthy) {
     fanin_graph_destroy(g);
 }
 
+/* Behind zero padding windows find less at the edges, neighbours share more than positions far apart, and windows that
+ * overlap share positions: taken as alike, the last layers' signal is 0.13 decades less than predicted. */
+TEST(maxima_behind_padding) {
+    const int64_t kernel[2] = {3, 3}, pads[4] = {1, 1, 1, 1}, strides[2] = {2, 2};
+    const fanin_attr window[3] = {
+        {.name = "kernel_shape", .type = FANIN_ATTR_INTS, .ints = (int64_t *)kernel, .count = 2},
+        {.name = "pads", .type = FANIN_ATTR_INTS, .ints = (int64_t *)pads, .count = 4},
+        {.name = "strides", .type = FANIN_ATTR_INTS, .ints = (int64_t *)strides, .count = 2}};
+    fanin_graph_builder *b;
+    int x = start("maxima", &b);
+    for (int i = 0; i < 3; i++) {
+        x = one(b, "Relu", conv(b, x, i, i ? WIDTH : 3, WIDTH, 5));
+        x = node(b, "MaxPool", &x, 1, window, 3);
+    }
+    as_predicted_of(finish(b, x), "maxima", "auto", BATCH, 0.08);
+}
+
+/* Of a mean over the image: what positions far apart have in common falls from layer to layer. */
+TEST(a_mean_over_an_image_that_was_padded) {
+    fanin_graph_builder *b;
+    int x = start("padded", &b);
+    for (int i = 0; i < 6; i++) x = one(b, "Relu", conv(b, x, i, i ? WIDTH : 3, WIDTH, 5));
+    as_predicted_of(finish(b, x), "padded", "he", BATCH, 0.1);
+}
+
+/* Neighbours behind a transposed convolution of stride 2 are made with other taps: nothing in common, which a norm that
+ * follows must know. */
+TEST(neighbours_behind_a_transposed_convolution) {
+    const int64_t two_by_two[2] = {2, 2}, ones[4] = {1, 1, 1, 1}, dims[4] = {WIDTH, WIDTH, 4, 4};
+    const int64_t seed[4] = {-1, WIDTH, 1, 1};
+    const fanin_attr attrs[2] = {
+        {.name = "strides", .type = FANIN_ATTR_INTS, .ints = (int64_t *)two_by_two, .count = 2},
+        {.name = "pads", .type = FANIN_ATTR_INTS, .ints = (int64_t *)ones, .count = 4}};
+    fanin_graph_builder *b;
+    assert_ok(fanin_graph_builder_create("transposed", 17, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 4, seed);
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "up%d.weight", i);
+        int in[2] = {x, weight(b, name, 4, dims)};
+        x = node(b, "ConvTranspose", in, 2, attrs, 2);
+        x = one(b, "Relu", norm(b, "BatchNormalization", x, i));
+    }
+    as_predicted_of(finish(b, x), "transposed", "auto", 4, 0.1);
+}
+
 /* ---- recurrent networks ---------------------------------------------------------------------------------- */
 
 enum { STEPS = 10, FEATURES = 24 };
@@ -238,15 +287,16 @@ static fanin_graph *classify(fanin_graph_builder *b, int x) {
     return g;
 }
 
-/* Inputs of different steps are different ones: taken as one, what the cells add up is five times as large. */
+/* Inputs of different steps are different ones: taken as one, the cells of the second layer add up what is 0.13 decades too
+ * large. */
 TEST(an_lstm_hears_something_new_at_each_step) {
     fanin_graph_builder *b;
     int x = sequence("lstm", &b);
     x = lstm(b, x, 0, FEATURES);
-    as_predicted(classify(b, element(b, x, STEPS - 1)), "lstm");
+    as_predicted_of(classify(b, element(b, x, STEPS - 1)), "lstm", "lecun", BATCH, 0.1);
     x = sequence("two lstms", &b);
     x = lstm(b, lstm(b, x, 0, FEATURES), 1, WIDTH);
-    as_predicted(classify(b, element(b, x, STEPS - 1)), "two lstms");
+    as_predicted_of(classify(b, element(b, x, STEPS - 1)), "two lstms", "lecun", BATCH, 0.1);
 }
 
 /* h = tanh(W x + U h), step by step with the same W and U: with targets of 1 for both the gradient keeps its size, and

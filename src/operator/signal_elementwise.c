@@ -319,7 +319,13 @@ static float *count_kept(fanin__signal *s, int node, bool when_true, double belo
     return kept;
 }
 
-enum { MASKS = -1000 };
+enum { MASKS = -50, FAR = 1000 };
+
+/* Added to what a softmax reads: 0 where it stays, so low where it goes that e^MASKS of it is left. */
+static bool cuts(fanin__facts f, bool subtracts) {
+    double low = subtracts ? -f.high : f.low, high = subtracts ? -f.low : f.high;
+    return low < -FAR || (low < MASKS && high == 0);
+}
 
 static bool masks_by_addition(fanin__signal *s, int node, int operand) {
     const fanin__node *n = fanin__signal_node(s, node);
@@ -328,9 +334,9 @@ static bool masks_by_addition(fanin__signal *s, int node, int operand) {
     int id = n->inputs[operand];
     fanin__facts f = fanin__signal_facts(s->ir, id);
     bool adds = n->attr.kind == FANIN__ADD || (n->attr.kind == FANIN__SUB && operand == 1);
-    bool cuts = n->attr.kind == FANIN__SUB ? f.high > -MASKS : f.low < MASKS;
     bool keeps = n->attr.kind == FANIN__MUL && f.bits && !isnan(x->row);
-    if (!f.some || f.equal || !((adds && cuts) || keeps)) return false;
+    if (!f.some || f.equal || !((adds && cuts(f, n->attr.kind == FANIN__SUB)) || keeps))
+        return false;
     float *kept = NULL;
     if (adds && n->attr.kind == FANIN__ADD) kept = count_kept(s, id, false, MASKS);
     if (keeps) kept = count_kept(s, id, false, 0);

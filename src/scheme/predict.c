@@ -163,6 +163,20 @@ static void settle_states(fanin__analysis *a) {
     }
 }
 
+/* The graph with what it keeps as constants: a mask is known element by element. The values are the caller's. */
+static fanin_graph with_constants(const fanin__analysis *a, fanin_value *values) {
+    fanin_graph g = *a->graph;
+    memcpy(values, g.values, (size_t)g.value_count * sizeof *values);
+    for (int i = 0; i < a->tensors->count; i++) {
+        const fanin_tensor_info *info = &a->tensors->items[i];
+        fanin_value *v = &values[info->value];
+        if (info->tensor.cls != FANIN_CLASS_CONSTANT || !v->data) continue;
+        v->flags = (v->flags & ~(unsigned)FANIN_VALUE_INITIALIZER) | FANIN_VALUE_CONSTANT;
+    }
+    g.values = values;
+    return g;
+}
+
 fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options *o,
                                  fanin_prediction *out, fanin_err *err) {
     enum { BATCH = 32, RUNS = 4 };
@@ -170,10 +184,17 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
     int64_t dims[8][FANIN_MAX_RANK], batch = o->batch > 0 ? o->batch : BATCH;
     fanin_program_options po = {.batch = batch};
     open_sizes(g, batch, dims, &po);
-    int *nodes = fanin_calloc((size_t)g->value_count + 1, sizeof *nodes);
-    if (!nodes) return no_memory(err);
+    size_t count = (size_t)g->value_count + 1;
+    int *nodes = fanin_calloc(count, sizeof *nodes);
+    fanin_value *values = fanin_calloc(count, sizeof *values);
+    if (!nodes || !values) {
+        fanin_free(values);
+        fanin_free(nodes);
+        return no_memory(err);
+    }
     fanin_program *p = NULL;
-    fanin_status status = fanin__program_lower(g, &po, nodes, &p, err);
+    const fanin_graph known = with_constants(a, values);
+    fanin_status status = fanin__program_lower(&known, &po, nodes, &p, err);
     a->program = p;
     for (int run = 0; run < RUNS && status == FANIN_OK; run++) {
         a->again = false;
@@ -187,6 +208,7 @@ fanin_status fanin__analysis_run(fanin__analysis *a, const fanin_predict_options
         if (!a->again) break;
     }
     fanin_program_destroy(p);
+    fanin_free(values);
     fanin_free(nodes);
     return status;
 }

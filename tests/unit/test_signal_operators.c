@@ -331,3 +331,50 @@ TEST(a_recurrent_cell_keeps_its_gradient) {
     fanin_signal_destroy(s);
     fanin_graph_destroy(g);
 }
+
+/* ---- masks --------------------------------------------------------------------------------------------- */
+
+/* Second moment predicted of an attention's output; `far` is added to the logits of later steps. */
+static double attended(float far) {
+    enum { LENGTH = 16 };
+    fanin_graph_builder *b;
+    fanin_graph *g;
+    fanin_plan *plan;
+    fanin_prediction *p;
+    fanin_err err = {0};
+    const int64_t square[2] = {WIDTH, WIDTH}, steps[2] = {LENGTH, LENGTH}, in[3] = {-1, LENGTH, WIDTH};
+    float mask[LENGTH * LENGTH] = {0};
+    for (int i = 0; i < LENGTH; i++)
+        for (int k = i + 1; k < LENGTH; k++) mask[i * LENGTH + k] = far;
+    assert_ok(fanin_graph_builder_create("masked", 17, &b));
+    int x = fanin_graph_input(b, "x", FANIN_F32, 3, in);
+    int q = two(b, "MatMul", x, weight(b, "q.weight", 2, square));
+    int k = two(b, "MatMul", x, weight(b, "k.weight", 2, square));
+    int v = two(b, "MatMul", x, weight(b, "v.weight", 2, square));
+    const fanin_attr perm = {
+        .name = "perm", .type = FANIN_ATTR_INTS, .ints = (int64_t[]){0, 2, 1}, .count = 3};
+    int scores = two(b, "MatMul", q, node(b, "Transpose", &k, 1, &perm, 1));
+    const float root = 0.125f;
+    scores = two(b, "Mul", scores, fanin_graph_initializer(b, "root", FANIN_F32, 0, NULL, &root));
+    scores = two(b, "Add", scores, fanin_graph_initializer(b, "mask", FANIN_F32, 2, steps, mask));
+    int y = two(b, "MatMul", one(b, "Softmax", scores), v);
+    y = two(b, "MatMul", y, weight(b, "output.weight", 2, square));
+    fanin_graph_output(b, y, "y");
+    assert_ok_err(fanin_graph_builder_finish(b, &g, &err), err);
+    const fanin_init_options init = {.scheme = "lecun"};
+    assert_ok_err(fanin_plan_create(g, &init, &plan, &err), err);
+    const fanin_predict_options o = {.plan = plan};
+    assert_ok_err(fanin_predict(g, &o, &p, &err), err);
+    double second = p->values[g->outputs[0]].second_moment;
+    fanin_prediction_destroy(p);
+    fanin_plan_destroy(plan);
+    fanin_graph_destroy(g);
+    return second;
+}
+
+/* -100 as windowed attention has it hides as well as -1e9; without a mask rows are longer and means smaller. */
+TEST(low_numbers_mask) {
+    double hidden = attended(-1e9f), low = attended(-100), open = attended(0);
+    assert_true(low == hidden);
+    assert_true(open < 0.8 * hidden);
+}

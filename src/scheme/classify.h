@@ -28,7 +28,7 @@ enum { FANIN__MAX_USES = 64 };
  * FANIN__MAX_USES are listed, *total counts them all. Returns the number listed. */
 int fanin__trace(fanin__wiring *w, int value, fanin__use *uses, int *total);
 
-/* ---- verdict.c: what one use makes of an initialiser -------------------------------------------- */
+/* ---- classify_use.c: what one use makes of an initialiser --------------------------------------- */
 
 typedef enum fanin__strength { /* larger says more */
                                FANIN__NOTHING,

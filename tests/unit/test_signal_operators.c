@@ -342,7 +342,8 @@ static double attended(float far) {
     fanin_plan *plan;
     fanin_prediction *p;
     fanin_err err = {0};
-    const int64_t square[2] = {WIDTH, WIDTH}, steps[2] = {LENGTH, LENGTH}, in[3] = {-1, LENGTH, WIDTH};
+    const int64_t square[2] = {WIDTH, WIDTH}, steps[2] = {LENGTH, LENGTH},
+                  in[3] = {-1, LENGTH, WIDTH};
     float mask[LENGTH * LENGTH] = {0};
     for (int i = 0; i < LENGTH; i++)
         for (int k = i + 1; k < LENGTH; k++) mask[i * LENGTH + k] = far;

@@ -1,4 +1,4 @@
-/* verdict.c - what one use makes of an initialiser: the operator, the operand's place and what stands beside it. */
+/* classify_use.c - what one use makes of an initialiser: the operator, the operand's place and what stands beside it. */
 #include <string.h>
 
 #include "scheme/classify.h"

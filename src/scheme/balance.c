@@ -129,7 +129,7 @@ static fanin_status run_with(fanin__analysis *a, double growth, fanin_err *err) 
 }
 
 fanin_status fanin__auto_balance(fanin__analysis *a, fanin_err *err) {
-    enum { ROUNDS = 4 };
+    enum { ROUNDS = 2 };
     double low = 1, high = steepest;
     a->balance = true;
     for (int i = 0; i < a->tensors->count; i++) a->laws[i].flow = NAN;

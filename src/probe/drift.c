@@ -64,7 +64,7 @@ static double usual_gain(const fanin_signal *s) {
     if (n <= STEEP_LAYERS) return 0;
     for (int i = 0; i <= n; i++) {
         double candidate = i < n ? gain(&s->layers[i]) : 0;
-        int above = candidate<0, below = candidate> 0, count = 1;
+        int above = candidate < 0 ? 1 : 0, below = candidate > 0 ? 1 : 0, count = 1;
         for (int k = 0; k < n; k++) {
             double g = gain(&s->layers[k]);
             count += isfinite(g);

@@ -171,9 +171,9 @@ fanin__sites fanin__signal_scaled(fanin__sites m, double k);
 /* Points in another order (pairs kept), one for each key. */
 float *fanin__signal_shuffle(fanin__signal *s, uint32_t key, const float *x);
 /* Maximum of `k` positions that are alike, so `near` to each other (see above); *chosen: k times the chance that the
- * point is the largest. */
-float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, double near,
-                             float *chosen);
+ * point is the largest. under: orders points that are equal, as relu's zeros by what they were; NULL: as they come. */
+float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, const float *under,
+                             int k, double near, float *chosen);
 /* Sum of squares of softmax over n numbers of variance v. */
 double fanin__signal_softmax_squares(const fanin__signal *s, double n, double v);
 

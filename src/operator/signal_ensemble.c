@@ -303,21 +303,24 @@ float *fanin__signal_shuffle(fanin__signal *s, uint32_t key, const float *x) {
 
 typedef struct ranked {
     float value;
+    float under; /* orders what is equal, as the zeros of relu are */
     int at;
 } ranked;
 
 static int by_value(const void *p, const void *q) {
     const ranked *a = p, *b = q;
     if (a->value != b->value) return a->value < b->value ? -1 : 1;
+    if (a->under != b->under) return a->under < b->under ? -1 : 1;
     return a->at - b->at;
 }
 
 static float phi(float z) { return 0.5f * erfcf(-z * 0.70710678f); }
 
 /* Normal scores: each of the points gets the quantile of its rank. */
-static void scores(const fanin__signal *s, const float *x, ranked *order, float *z) {
+static void scores(const fanin__signal *s, const float *x, const float *under, ranked *order,
+                   float *z) {
     int n = s->points, half = n / 2;
-    for (int i = 0; i < n; i++) order[i] = (ranked){x[i], i};
+    for (int i = 0; i < n; i++) order[i] = (ranked){x[i], under ? under[i] : 0, i};
     qsort(order, (size_t)n, sizeof *order, by_value);
     for (int r = 0; r < n; r++)
         z[order[r].at] = r < half ? -s->quantiles[half - 1 - r] : s->quantiles[r - half];
@@ -331,8 +334,8 @@ static float quick_normal(const fanin__signal *s, uint32_t word) {
 
 /* The window's positions are exchangeable, with the dependence of a Gaussian copula: normal scores give its
  * correlations, the sorted points at A its margins. */
-float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int k, double near,
-                             float *chosen) {
+float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, const float *under,
+                             int k, double near, float *chosen) {
     enum { REPEATS = 4, MOST = 64 };
     int n = s->points;
     double scale_up = k > MOST ? (double)k / MOST : 1;
@@ -342,7 +345,8 @@ float *fanin__signal_maximum(fanin__signal *s, uint32_t key, const float *x, int
     size_t draws = (size_t)(4 * k + 2 * k + 8);
     uint32_t *w = fanin__signal_take(s, draws * sizeof *w);
     if (!y || !z || !order || !w) return NULL;
-    for (int site = 3; site >= 0; site--) scores(s, x + site * n, order, z + site * n);
+    for (int site = 3; site >= 0; site--)
+        scores(s, x + site * n, under ? under + site * n : NULL, order, z + site * n);
     double b = fmax(0.5 * (dot(z, z + n, n) + dot(z + 2 * n, z + 3 * n, n)), 0);
     double a = fmax(0.5 * (dot(z, z + 2 * n, n) + dot(z + n, z + 3 * n, n)), 0);
     double c = fmin(fmax(0.5 * (dot(z, z + 3 * n, n) + dot(z + n, z + 2 * n, n)), 0), fmin(a, b));

@@ -181,7 +181,7 @@ void fanin__forward_reduce(fanin__signal *s, int node) {
         for (int i = 0; in && i < FANIN__SITES * s->points; i++) in[i] = -x->x[i];
     }
     if (!in || !chosen) return;
-    v->x = fanin__signal_maximum(s, (uint32_t)node, in, (int)fmin(terms, 1e6), 0, chosen);
+    v->x = fanin__signal_maximum(s, (uint32_t)node, in, NULL, (int)fmin(terms, 1e6), 0, chosen);
     for (int i = 0; v->x && in != x->x && i < FANIN__SITES * s->points; i++) v->x[i] = -v->x[i];
     s->values[node].chosen = chosen;
     if (v->x) fanin__signal_settle(s, v);
@@ -457,7 +457,8 @@ void fanin__forward_maxpool(fanin__signal *s, int node) {
         if (!s->failed) fanin__signal_fail(s, node, "a maximum of weights");
         return;
     }
-    v->x = fanin__signal_maximum(s, (uint32_t)node, x->x, (int)(k + 0.5),
+    const float *under = x->base ? s->values[x->base - 1].x : NULL;
+    v->x = fanin__signal_maximum(s, (uint32_t)node, x->x, under, (int)(k + 0.5),
                                  inside(&n->attr.window, x), chosen);
     windows_near(&n->attr.window, x, v);
     for (int i = 0; v->x && i < FANIN__SITES * s->points; i++) v->x[i] *= (float)sqrt(level);

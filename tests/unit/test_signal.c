@@ -381,7 +381,7 @@ TEST(auto_meets_its_targets_in_files) {
         char name[96];
         snprintf(name, sizeof name, "models/graphs/%s.onnx", files[i]);
         fanin_graph *g = load(test_shared(name));
-        meets_targets(g, files[i], test_scale() > 4 ? 16 : 3, 4);
+        meets_targets(g, files[i], test_scale() > 4 ? 16 : 8, 4); /* narrow nets scatter */
         fanin_graph_destroy(g);
     }
 }
@@ -450,6 +450,11 @@ TEST(auto_keeps_gradients_up) {
         fanin_signal *s = measure(g, "auto", 7, 5, 8);
         if (!(fabs(s->backward_slope) < 0.07) || s->verdict != FANIN_VERDICT_HEALTHY)
             fail_msg("%s: %g decades a layer", models[i], s->backward_slope);
+        for (int l = 0; l < s->layer_count;
+             l++) /* 0.28 off where maxima take relu's zeros as alike */
+            if (fabs(s->layers[l].sample_correlation - s->layers[l].predicted_correlation) > 0.15)
+                fail_msg("%s, layer %d: correlation %g, predicted %g", models[i], l,
+                         s->layers[l].sample_correlation, s->layers[l].predicted_correlation);
         fanin_signal_destroy(s);
         fanin_graph_destroy(g);
     }

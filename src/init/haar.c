@@ -13,10 +13,10 @@
  *
  * The last reflectors are short, their entries large and nearly dependent: 32 to 63 of them are applied
  * one by one in double where they have few rows. 96 of the others make a block I - V T V' (T from
- * T^-1 = striu(V'V) + diag(v'v / 2): Puglisi 1992), and strips of 32 columns of Q pass through all blocks from the last to the first, each strip kept packed
- * as the product wants it: no strip waits for another. Each number is a chain of fma in a fixed order
- * (compute/fma_gemm.h), each norm a sum in double over rows in order, so nothing depends on threads or
- * instruction set. */
+ * T^-1 = striu(V'V) + diag(v'v / 2): Puglisi 1992), and strips of 32 columns of Q pass through all blocks from
+ * the last to the first, each strip kept packed as the product wants it: no strip waits for another. Each number is
+ * a chain of fma in a fixed order (compute/fma_gemm.h), each norm a sum in double over rows in order, so nothing
+ * depends on threads or instruction set. */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>

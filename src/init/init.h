@@ -102,6 +102,8 @@ fanin_status fanin__truncated_plan(fanin__recipe *plan, fanin_err *err);
 fanin_status fanin__scaling_plan(fanin__recipe *plan, fanin_err *err);
 fanin_status fanin__variance_plan(fanin__recipe *plan, fanin_err *err);
 fanin_status fanin__torch_plan(fanin__recipe *plan, fanin_err *err);
+/* Mean 0 and the rule's std, or else its gain over a fan: into moments. */
+fanin_status fanin__std_or_fan(fanin__recipe *plan, fanin_err *err);
 fanin_status fanin__rademacher_plan(fanin__recipe *plan, fanin_err *err);
 fanin_status fanin__law_fill(const fanin__recipe *plan, uint64_t seed, uint64_t first, size_t n,
                              fanin_dtype dtype, void *out, fanin_err *err);

@@ -69,7 +69,7 @@ fanin_status fanin__nguyen_widrow_plan(fanin__recipe *plan, fanin_err *err) {
 
 /* The gain makes up for what the mean takes away: elements keep variance std^2. */
 fanin_status fanin__centered_plan(fanin__recipe *plan, fanin_err *err) {
-    FANIN_TRY(fanin__rademacher_plan(plan, err)); /* std, or gain over a fan */
+    FANIN_TRY(fanin__std_or_fan(plan, err));
     FANIN_TRY(fanin__view_make(plan, 1, err));
     double n = row_length(plan), center = fanin__or(plan->rule->center, 1);
     double kept = (1 - center) * (1 - center), left = n > 0 ? 1 - (1 - kept) / n : 1;
@@ -80,8 +80,6 @@ fanin_status fanin__centered_plan(fanin__recipe *plan, fanin_err *err) {
                              fanin__tensor_name(plan->tensor), n);
     plan->gain = 1 / sqrt(left);
     plan->law = (fanin_law){.kind = FANIN_LAW_NORMAL, .a = 0, .b = plan->moments.std};
-    plan->moments.low = -INFINITY;
-    plan->moments.high = INFINITY;
     plan->moments.centered = 1 - kept / left;
     fanin__reason(plan, "normal with std %s, %s of each row's mean taken off",
                   fanin__number_text(plan->moments.std, text[0]),

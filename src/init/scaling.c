@@ -171,24 +171,27 @@ fanin_status fanin__torch_plan(fanin__recipe *plan, fanin_err *err) {
     return FANIN_OK;
 }
 
-fanin_status fanin__rademacher_plan(fanin__recipe *plan, fanin_err *err) {
+fanin_status fanin__std_or_fan(fanin__recipe *plan, fanin_err *err) {
     const fanin_rule *r = plan->rule;
-    char text[32];
-    double s = r->std;
-    if (isnan(s)) {
-        fanin_fan_mode mode = r->mode;
-        double fan, gain;
-        FANIN_TRY(fan_of(plan, r->torch_fans, &mode, &fan, err));
-        FANIN_TRY(fanin__rule_gain(plan, &gain, err));
-        s = gain / sqrt(fan);
-        plan->moments.gain = gain;
-        reason_gain(plan, gain, mode, fan);
-    } else {
-        fanin__reason(plan, "+ or - %s", fanin__number_text(s, text));
-    }
-    plan->law = (fanin_law){.kind = FANIN_LAW_RADEMACHER, .a = s};
+    fanin_fan_mode mode = r->mode;
+    double fan, gain;
     plan->moments.mean = 0;
-    plan->moments.std = s;
+    plan->moments.std = r->std;
+    if (!isnan(r->std)) return FANIN_OK;
+    FANIN_TRY(fan_of(plan, r->torch_fans, &mode, &fan, err));
+    FANIN_TRY(fanin__rule_gain(plan, &gain, err));
+    plan->moments.std = gain / sqrt(fan);
+    plan->moments.gain = gain;
+    reason_gain(plan, gain, mode, fan);
+    return FANIN_OK;
+}
+
+fanin_status fanin__rademacher_plan(fanin__recipe *plan, fanin_err *err) {
+    char text[32];
+    FANIN_TRY(fanin__std_or_fan(plan, err));
+    double s = plan->moments.std;
+    if (!isnan(plan->rule->std)) fanin__reason(plan, "+ or - %s", fanin__number_text(s, text));
+    plan->law = (fanin_law){.kind = FANIN_LAW_RADEMACHER, .a = s};
     plan->moments.low = -s;
     plan->moments.high = s;
     return FANIN_OK;

@@ -70,8 +70,7 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
     fanin__value_signal *v = &s->values[node], *x = operand_of(s, node, 1 - side);
     const fanin__value_signal *w = operand_of(s, node, side);
     const fanin__node *xn = fanin__signal_node(s, n->inputs[1 - side]);
-    int last = n->rank - 1, contracted = side == 1 ? last : last - 1,
-        kept = 2 * last - 1 - contracted;
+    int last = n->rank - 1, contracted = side == 1 ? last : last - 1;
     double fan = (double)xn->dims[contracted], level = 1, even = 1;
     for (int f = x->first[contracted]; f < x->first[contracted + 1]; f++) {
         double mean = fanin__signal_mean_u(x->factors[f].u, x->factors[f].size);
@@ -88,7 +87,6 @@ static void weighted_matmul(fanin__signal *s, int node, int side) {
         else
             copy_factors(s, v, x, axis, axis);
     }
-    (void)kept;
     v->near = swaps ? 0 : x->near;
     v->mid = swaps ? 0 : x->mid;
     fanin__value_signal in = *x;

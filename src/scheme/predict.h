@@ -11,8 +11,8 @@
 typedef struct fanin__law_of {
     bool fixed, chosen;
     bool state; /* a use of it saw zeros: what a recurrent network starts from */
-    double now,
-        late; /* unit of a state's weight at its last use, and at that of the run before; 0 */
+    /* Unit of a state's weight at its last use, and at that of the run before; 0. */
+    double now, late;
     double mean, var, centered;
     double unit, stream, target, common; /* of a weighted layer; NaN: none. See fanin__weight_use */
     /* Squared gradient that reaches what feeds the layer, over that of its output times target, had its rows their
